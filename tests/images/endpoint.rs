@@ -1,0 +1,327 @@
+//! The program of the test image `skep.test/endpoint`: serves and dials, with the standard library alone, so that it links statically.
+//!
+//! ```text
+//! endpoint serve [PORT]                      HTTP on PORT (8080), a TCP echo on PORT+1, a UDP echo on PORT+2; TERM is answered after 1 s of draining
+//! endpoint get URL [COUNT]                   COUNT requests, a new connection each; prints each body; exit 1 at the first failure
+//! endpoint load HOST:PORT SECONDS            new connections and one kept connection; prints `new N failed F kept M failed G`
+//! endpoint udp HOST:PORT COUNT               COUNT datagrams on one connected socket, answers printed
+//! endpoint connect HOST:PORT                 prints `ok` or the error name and the microseconds it took
+//! endpoint stream HOST:PORT BYTES            sends BYTES to the echo and checks what comes back
+//! ```
+//! HTTP paths: `/` and `/hostname` (the host's name), `/clientip` (the peer's address), `/healthz`, `/env`, `/exit` (ends the process).
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        [] | ["serve"] => serve(8080),
+        ["serve", port] => port.parse().map_err(|e| format!("port {port}: {e}")).and_then(serve),
+        ["get", url] => get(url, 1),
+        ["get", url, count] => count.parse().map_err(|e| format!("count {count}: {e}")).and_then(|n| get(url, n)),
+        ["load", target, seconds] => {
+            seconds.parse().map_err(|e| format!("seconds {seconds}: {e}")).and_then(|n| load(target, n))
+        }
+        ["udp", target, count] => count.parse().map_err(|e| format!("count {count}: {e}")).and_then(|n| udp(target, n)),
+        ["connect", target] => connect(target),
+        ["stream", target, bytes] => {
+            bytes.parse().map_err(|e| format!("bytes {bytes}: {e}")).and_then(|n| stream(target, n))
+        }
+        _ => Err("usage: endpoint serve|get|load|udp|connect|stream …".to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("endpoint: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
+static DRAINING: AtomicBool = AtomicBool::new(false);
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
+/// A server of pods: PID 1 has no default action for TERM, so the signal is taken by a thread that waits for it.
+fn serve(port: u16) -> Result<(), String> {
+    term::block();
+    let bind = |port: u16| TcpListener::bind(("::", port)).or_else(|_| TcpListener::bind(("0.0.0.0", port)));
+    let http = bind(port).map_err(|e| format!("listen on {port}: {e}"))?;
+    let echo = bind(port + 1).map_err(|e| format!("listen on {}: {e}", port + 1))?;
+    let datagrams = UdpSocket::bind(("::", port + 2))
+        .or_else(|_| UdpSocket::bind(("0.0.0.0", port + 2)))
+        .map_err(|e| format!("bind {}: {e}", port + 2))?;
+    std::thread::spawn(move || {
+        for connection in echo.incoming().flatten() {
+            std::thread::spawn(move || echo_all(&connection));
+        }
+    });
+    std::thread::spawn(move || {
+        let mut buffer = [0; 65536];
+        while let Ok((length, peer)) = datagrams.recv_from(&mut buffer) {
+            let answer = [host_name().as_bytes(), b" ", &buffer[..length]].concat();
+            if let Err(error) = datagrams.send_to(&answer, peer) {
+                eprintln!("answer {peer}: {error}");
+            }
+        }
+    });
+    std::thread::spawn(move || {
+        for connection in http.incoming().flatten() {
+            std::thread::spawn(move || answer(&connection));
+        }
+    });
+    println!("serving on {port}");
+    term::wait();
+    DRAINING.store(true, Ordering::Relaxed);
+    std::thread::sleep(Duration::from_secs(1));
+    Ok(())
+}
+
+fn echo_all(mut connection: &TcpStream) {
+    let mut buffer = vec![0; 65536];
+    while let Ok(length @ 1..) = connection.read(&mut buffer) {
+        if connection.write_all(&buffer[..length]).is_err() {
+            return;
+        }
+    }
+}
+
+/// HTTP/1.1 with kept connections; says `close` while draining, so that clients move on without an error.
+fn answer(connection: &TcpStream) {
+    let mut reader = BufReader::new(connection);
+    let mut writer = connection;
+    loop {
+        let mut request = String::new();
+        if reader.read_line(&mut request).unwrap_or(0) == 0 {
+            return;
+        }
+        let mut close = false;
+        loop {
+            let mut header = String::new();
+            if reader.read_line(&mut header).unwrap_or(0) == 0 {
+                return;
+            }
+            close |= header.to_ascii_lowercase().starts_with("connection: close");
+            if header.trim().is_empty() {
+                break;
+            }
+        }
+        let path = request.split(' ').nth(1).unwrap_or("/");
+        let (code, body) = match path.split('?').next().unwrap_or(path) {
+            "/" | "/hostname" => ("200 OK", host_name()),
+            "/clientip" => ("200 OK", connection.peer_addr().map(|a| a.to_string()).unwrap_or_default()),
+            "/healthz" => ("200 OK", "ok".to_owned()),
+            "/env" => ("200 OK", std::env::vars().map(|(k, v)| format!("{k}={v}\n")).collect()),
+            "/exit" => std::process::exit(0),
+            _ => ("404 Not Found", format!("no {path}\n")),
+        };
+        close |= DRAINING.load(Ordering::Relaxed);
+        let connection_header = if close { "Connection: close\r\n" } else { "" };
+        let text = format!("HTTP/1.1 {code}\r\nContent-Length: {}\r\n{connection_header}\r\n{body}", body.len());
+        if writer.write_all(text.as_bytes()).is_err() || close {
+            return;
+        }
+    }
+}
+
+fn dial(target: &str) -> Result<TcpStream, String> {
+    let mut last = format!("{target}: no address");
+    for address in target.to_socket_addrs().map_err(|e| format!("{target}: {e}"))? {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(connection) => {
+                connection.set_read_timeout(Some(PATIENCE)).map_err(|e| e.to_string())?;
+                connection.set_nodelay(true).map_err(|e| e.to_string())?;
+                return Ok(connection);
+            }
+            Err(error) => last = format!("{address}: {error}"),
+        }
+    }
+    Err(last)
+}
+
+/// One request on an open connection; says whether the server wants to close it.
+fn ask(connection: &TcpStream, target: &str, path: &str, close: bool) -> Result<(String, bool), String> {
+    let mut writer = connection;
+    let wish = if close { "close" } else { "keep-alive" };
+    write!(writer, "GET {path} HTTP/1.1\r\nHost: {target}\r\nConnection: {wish}\r\n\r\n").map_err(|e| e.to_string())?;
+    let mut reader = BufReader::new(connection);
+    let mut status = String::new();
+    reader.read_line(&mut status).map_err(|e| e.to_string())?;
+    let (mut length, mut closing) = (0, close);
+    loop {
+        let mut header = String::new();
+        if reader.read_line(&mut header).map_err(|e| e.to_string())? == 0 {
+            return Err("connection ended within the headers".to_owned());
+        }
+        let header = header.trim().to_ascii_lowercase();
+        if header.is_empty() {
+            break;
+        }
+        if let Some(value) = header.strip_prefix("content-length:") {
+            length = value.trim().parse().map_err(|e| format!("content-length {value}: {e}"))?;
+        }
+        closing |= header == "connection: close";
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).map_err(|e| e.to_string())?;
+    if !status.contains(" 200 ") {
+        return Err(status.trim().to_owned());
+    }
+    Ok((String::from_utf8_lossy(&body).into_owned(), closing))
+}
+
+fn get(url: &str, count: u32) -> Result<(), String> {
+    let rest = url.strip_prefix("http://").unwrap_or(url);
+    let (target, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
+    let target = if target.rsplit(']').next().is_some_and(|tail| tail.contains(':')) { target.to_owned() } else { format!("{target}:80") };
+    for _ in 0..count {
+        println!("{}", ask(&dial(&target)?, &target, path, true)?.0.trim_end());
+    }
+    Ok(())
+}
+
+fn load(target: &str, seconds: u64) -> Result<(), String> {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let kept = std::thread::spawn({
+        let target = target.to_owned();
+        move || {
+            let (mut done, mut failed, mut connection) = (0_u64, 0_u64, None::<TcpStream>);
+            while Instant::now() < end {
+                let open = match connection.take() {
+                    Some(open) => Ok(open),
+                    None => dial(&target),
+                };
+                match open.and_then(|c| ask(&c, &target, "/", false).map(|(_, closing)| (!closing).then_some(c))) {
+                    Ok(again) => (done, connection) = (done + 1, again),
+                    Err(error) => {
+                        failed += 1;
+                        eprintln!("kept connection: {error}");
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            (done, failed)
+        }
+    });
+    let (mut done, mut failed) = (0_u64, 0_u64);
+    while Instant::now() < end {
+        match dial(target).and_then(|c| ask(&c, target, "/", true)) {
+            Ok(_) => done += 1,
+            Err(error) => {
+                failed += 1;
+                eprintln!("new connection: {error}");
+            }
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let (kept_done, kept_failed) = kept.join().map_err(|_| "the kept connection's thread panicked".to_owned())?;
+    println!("new {done} failed {failed} kept {kept_done} failed {kept_failed}");
+    if failed + kept_failed > 0 { Err("requests failed".to_owned()) } else { Ok(()) }
+}
+
+fn udp(target: &str, count: u32) -> Result<(), String> {
+    let address = target.to_socket_addrs().map_err(|e| format!("{target}: {e}"))?.next().ok_or("no address")?;
+    let local = if address.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
+    let socket = UdpSocket::bind(local).map_err(|e| e.to_string())?;
+    socket.connect(address).map_err(|e| format!("connect {target}: {e}"))?;
+    socket.set_read_timeout(Some(PATIENCE)).map_err(|e| e.to_string())?;
+    let mut buffer = [0; 65536];
+    for number in 0..count {
+        socket.send(number.to_string().as_bytes()).map_err(|e| format!("send to {target}: {e}"))?;
+        let length = socket.recv(&mut buffer).map_err(|e| format!("answer of {target}: {e}"))?;
+        println!("{}", String::from_utf8_lossy(&buffer[..length]));
+    }
+    Ok(())
+}
+
+fn connect(target: &str) -> Result<(), String> {
+    let address = target.to_socket_addrs().map_err(|e| format!("{target}: {e}"))?.next().ok_or("no address")?;
+    let start = Instant::now();
+    let outcome = TcpStream::connect_timeout(&address, PATIENCE);
+    let micros = start.elapsed().as_micros();
+    match outcome {
+        Ok(_) => println!("ok {micros}"),
+        Err(error) => println!("{:?} {micros}", error.kind()),
+    }
+    Ok(())
+}
+
+fn stream(target: &str, bytes: usize) -> Result<(), String> {
+    let connection = dial(target)?;
+    let sender = connection.try_clone().map_err(|e| e.to_string())?;
+    let writer = std::thread::spawn(move || {
+        let mut sender = sender;
+        let block: Vec<u8> = (0..=255).cycle().take(65536).collect();
+        let mut left = bytes;
+        while left > 0 {
+            let length = left.min(block.len());
+            if sender.write_all(&block[..length]).is_err() {
+                return;
+            }
+            left -= length;
+        }
+        drop(sender.shutdown(Shutdown::Write));
+    });
+    let (mut reader, mut seen, mut buffer) = (&connection, 0_usize, vec![0; 65536]);
+    while seen < bytes {
+        let length = reader.read(&mut buffer).map_err(|e| format!("after {seen} bytes: {e}"))?;
+        if length == 0 {
+            return Err(format!("ended after {seen} of {bytes} bytes"));
+        }
+        if buffer[..length].iter().enumerate().any(|(i, &b)| usize::from(b) != (seen + i) % 65536 % 256) {
+            return Err(format!("wrong bytes after {seen}"));
+        }
+        seen += length;
+    }
+    writer.join().map_err(|_| "the writer panicked".to_owned())?;
+    println!("{seen}");
+    Ok(())
+}
+
+/// SIGTERM and SIGINT, waited for by number: the standard library has no signals.
+mod term {
+    use std::ffi::c_int;
+
+    #[repr(C)]
+    struct SigSet([u64; 16]);
+
+    unsafe extern "C" {
+        fn sigemptyset(set: *mut SigSet) -> c_int;
+        fn sigaddset(set: *mut SigSet, signal: c_int) -> c_int;
+        fn pthread_sigmask(how: c_int, set: *const SigSet, old: *mut SigSet) -> c_int;
+        fn sigwait(set: *const SigSet, signal: *mut c_int) -> c_int;
+    }
+
+    fn set() -> SigSet {
+        let mut set = SigSet([0; 16]);
+        // SAFETY: the set is larger than any libc's sigset_t and lives through the calls.
+        unsafe {
+            sigemptyset(&raw mut set);
+            sigaddset(&raw mut set, 15);
+            sigaddset(&raw mut set, 2);
+        }
+        set
+    }
+
+    /// Blocks the signals in this thread and all that it starts.
+    pub(super) fn block() {
+        let set = set();
+        // SAFETY: a valid set, no old set wanted. 0 is SIG_BLOCK.
+        unsafe { pthread_sigmask(0, &raw const set, std::ptr::null_mut()) };
+    }
+
+    /// Returns when one of them arrives.
+    pub(super) fn wait() {
+        let (set, mut signal) = (set(), 0);
+        // SAFETY: both point to live values of the right type.
+        unsafe { sigwait(&raw const set, &raw mut signal) };
+    }
+}
