@@ -1,0 +1,86 @@
+//! Reads fields of an object by JSON pointer, with the empty value where one is missing. From the printers and plugins. Pure.
+
+use serde_json::Value;
+
+/// Text at `pointer`; empty when missing or not text.
+#[must_use]
+pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Text at `pointer`, or `missing` when it is absent or empty.
+#[must_use]
+pub fn text_or<'a>(object: &'a Value, pointer: &str, missing: &'a str) -> &'a str {
+    let found = text(object, pointer);
+    if found.is_empty() { missing } else { found }
+}
+
+/// Whole number at `pointer`; 0 when missing.
+#[must_use]
+pub fn number(object: &Value, pointer: &str) -> i64 {
+    object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
+}
+
+/// Truth value at `pointer`, when it is set.
+#[must_use]
+pub fn flag(object: &Value, pointer: &str) -> Option<bool> {
+    object.pointer(pointer).and_then(Value::as_bool)
+}
+
+/// Elements at `pointer`; none when missing.
+#[must_use]
+pub fn items<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
+    object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Strings of the list at `pointer`.
+#[must_use]
+pub fn texts<'a>(object: &'a Value, pointer: &str) -> Vec<&'a str> {
+    items(object, pointer).iter().filter_map(Value::as_str).collect()
+}
+
+/// Number of members of the map or list at `pointer`.
+#[must_use]
+pub fn count(object: &Value, pointer: &str) -> usize {
+    let Some(found) = object.pointer(pointer) else {
+        return 0;
+    };
+    found.as_object().map(serde_json::Map::len).or_else(|| found.as_array().map(Vec::len)).unwrap_or(0)
+}
+
+/// Key and text of each member of the map at `pointer`, in key order.
+pub fn pairs<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (key.as_str(), value.as_str().unwrap_or_default()))
+}
+
+/// Whether something other than null is at `pointer`.
+#[must_use]
+pub fn present(object: &Value, pointer: &str) -> bool {
+    object.pointer(pointer).is_some_and(|found| !found.is_null())
+}
+
+/// Number or text at `pointer` as text (Kubernetes' int-or-string and quantities).
+#[must_use]
+pub fn int_or_text(object: &Value, pointer: &str) -> Option<String> {
+    let found = object.pointer(pointer)?;
+    found.as_str().map(str::to_owned).or_else(|| found.as_number().map(ToString::to_string))
+}
+
+/// The condition of the given type in the list at `pointer`.
+#[must_use]
+pub fn condition<'a>(object: &'a Value, pointer: &str, kind: &str) -> Option<&'a Value> {
+    items(object, pointer).iter().find(|condition| text(condition, "/type") == kind)
+}
+
+/// Whether `/status/conditions` has the type with status True.
+#[must_use]
+pub fn condition_true(object: &Value, kind: &str) -> bool {
+    items(object, "/status/conditions")
+        .iter()
+        .any(|condition| text(condition, "/type") == kind && text(condition, "/status") == "True")
+}
