@@ -1,1 +1,18 @@
-//! Skeleton.
+//! Rules of the API without IO: what a request body means, and what becomes of an object on its way to storage.
+//!
+//! ```text
+//! bytes ──decode──▶ Value ──defaults──▶ patch / ownership ──▶ object (prepare, validate) ──▶ canonical JSON
+//!            ▲                              ▲                        ▲
+//!          schema (one table of types) ◀── kinds (one table of resources, a strategy per kind)
+//! ```
+//!
+//! The object model is [`serde_json::Value`]; its maps are sorted, so that one object has one canonical text.
+//! Nothing here reads a clock, a file or the network: times, UIDs and random suffixes are handed in.
+
+pub mod kinds;
+pub mod schema;
+pub mod strategy;
+
+pub mod field;
+pub mod meta;
+pub mod name;
