@@ -1,0 +1,2 @@
+//! The programs. For the host: an empty `main`.
+fn main() {}

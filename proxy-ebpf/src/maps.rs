@@ -1,0 +1,52 @@
+//! The maps: one file each, with its name, capacity, key, value, its one writer and its readers. From the agent and the
+//! CNI plugin; to the programs. Pure.
+//!
+//! Integers lie in the byte order of the machine unless a doc line says otherwise; addresses and ports lie in network
+//! byte order. Every byte of a key is named, because keys are compared as bytes.
+
+/// Declares a map key or value: pins its size and makes it usable by aya in user space.
+macro_rules! map_type {
+    ($ty:ty, size = $size:literal) => {
+        const _: () = assert!(core::mem::size_of::<$ty>() == $size);
+        #[cfg(feature = "user")]
+        #[expect(unsafe_code, reason = "aya::Pod is an unsafe marker trait")]
+        // SAFETY: `#[repr(C)]` of integers, arrays of integers and such types; the fields sum to the size pinned above.
+        unsafe impl aya::Pod for $ty {}
+    };
+}
+
+pub mod config;
+
+pub mod backend;
+pub mod backend_count;
+pub mod service;
+
+pub mod node;
+pub mod pod;
+
+pub mod socket_origin;
+pub mod udp_peer;
+
+pub mod conntrack;
+pub mod fragment;
+
+pub mod drop_count;
+
+/// Every map by its name, in the order of this module: what a pin directory holds.
+pub const NAMES: [&str; 12] = [
+    config::NAME,
+    backend::NAME,
+    backend_count::NAME,
+    service::NAME,
+    pod::NAME,
+    node::NAME,
+    socket_origin::NAME,
+    udp_peer::NAME,
+    conntrack::NAME,
+    conntrack::CLOCK_NAME,
+    fragment::NAME,
+    drop_count::NAME,
+];
+
+#[cfg(test)]
+mod tests;
