@@ -1,1 +1,38 @@
-//! Skeleton.
+//! The control loops: each moves the cluster's state towards what its objects ask for.
+//!
+//! ```text
+//! API server ─watch→ informer (one store per kind) ─change→ handlers ─key→ work queue ─key→ workers
+//!      ↑                      │                                                            │
+//!      │                      └──────────── stores ──→ decision (pure) ←── one key ────────┘
+//!      └───────────────── requests ←── executor ←──────────┘
+//! ```
+//!
+//! They see what any client sees and work with any API server: [`runner::run`] takes a `kube::Client`.
+
+// what runs
+pub mod config;
+pub mod runner;
+pub mod leader;
+// how a controller works
+pub mod object_key;
+pub mod store;
+pub mod informer;
+pub mod cluster;
+pub mod work_queue;
+pub mod tasks;
+pub mod sync;
+pub mod expectations;
+pub mod event_recorder;
+// what controllers reason about
+pub mod label_match;
+pub mod owners;
+pub mod adoption;
+pub mod pod_state;
+pub mod pod_control;
+pub mod template_hash;
+// workloads
+pub mod replica_set;
+pub mod deployment;
+
+pub use config::{Args, Config};
+pub use runner::run;

@@ -1,0 +1,65 @@
+//! Starts all controllers on shared informers and stops them together. From a client and settings; to the controllers.
+
+use crate::cluster::{Cluster, Informers};
+use crate::config::Config;
+use crate::deployment::DeploymentController;
+use crate::event_recorder::EventRecorder;
+use crate::leader::Candidate;
+use crate::replica_set::ReplicaController;
+use crate::tasks::Tasks;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::ReplicationController;
+use kube::Client;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Runs all controllers until `stop`; with leader election only while the lease is held.
+///
+/// # Errors
+/// When the lease is lost, or a controller ends by itself: the caller should end the process or start anew.
+pub async fn run(config: Config, client: Client, stop: CancellationToken) -> anyhow::Result<()> {
+    if !config.leader_elect {
+        return work(config, client, stop).await;
+    }
+    let identity = format!("skep_{:016x}", rand::random::<u64>());
+    let mut candidate = Candidate::new(client.clone(), "kube-controller-manager", identity);
+    if !candidate.acquire(&stop).await {
+        return Ok(());
+    }
+    let leading = stop.child_token();
+    let working = tokio::spawn(work(config, client, leading.clone()));
+    candidate.hold(&stop).await;
+    leading.cancel();
+    working.await??;
+    if stop.is_cancelled() { Ok(()) } else { anyhow::bail!("controllers: leadership lost") }
+}
+
+async fn work(config: Config, client: Client, stop: CancellationToken) -> anyhow::Result<()> {
+    let stop = stop.child_token();
+    let _ends_all = stop.clone().drop_guard();
+    let mut tasks = Tasks::new(stop.clone());
+    let (recorder, writing) = EventRecorder::new(client.clone(), stop.clone());
+    tasks.spawn(writing);
+    let cluster = Arc::new(Cluster { client, informers: Informers::new(), recorder });
+    // Handlers first: they must see every object. Workers start when all kinds are listed.
+    start_controllers(&config, &cluster, &mut tasks);
+    cluster.start_informers(&mut tasks);
+    if stop.run_until_cancelled(cluster.informers.wait_synced()).await.is_some() {
+        tracing::info!("all kinds are listed, controllers work");
+        tasks.ready();
+    }
+    while let Some(ended) = tasks.next_end().await {
+        ended?;
+        if !stop.is_cancelled() {
+            anyhow::bail!("controllers: a task ended by itself");
+        }
+    }
+    Ok(())
+}
+
+fn start_controllers(config: &Config, cluster: &Arc<Cluster>, tasks: &mut Tasks) {
+    let informers = &cluster.informers;
+    ReplicaController::<ReplicaSet>::start(cluster, &informers.replica_sets, tasks);
+    ReplicaController::<ReplicationController>::start(cluster, &informers.replication_controllers, tasks);
+    DeploymentController::start(cluster, tasks);
+}
