@@ -15,4 +15,9 @@ pub mod store;
 
 pub mod lease;
 
+mod history;
+mod sorted_map;
+
+pub mod embedded;
+
 pub mod watch_cache;
