@@ -7,6 +7,9 @@
 //! endpoint udp HOST:PORT COUNT               COUNT datagrams on one connected socket, answers printed
 //! endpoint connect HOST:PORT                 prints `ok` or the error name and the microseconds it took
 //! endpoint stream HOST:PORT BYTES            sends BYTES to the echo and checks what comes back
+//! endpoint rr HOST:PORT SECONDS              one byte there and back on one connection to the echo; prints exchanges per second
+//! endpoint crr HOST:PORT SECONDS             connect, one byte there and back, close; prints rounds per second
+//! endpoint flood HOST:PORT SECONDS           sends to the echo's sink (first byte 0xff) as fast as it goes; prints bytes per second
 //! ```
 //! HTTP paths: `/` and `/hostname` (the host's name), `/clientip` (the peer's address), `/healthz`, `/env`, `/exit` (ends the process).
 
@@ -32,7 +35,16 @@ fn main() -> ExitCode {
         ["stream", target, bytes] => {
             bytes.parse().map_err(|e| format!("bytes {bytes}: {e}")).and_then(|n| stream(target, n))
         }
-        _ => Err("usage: endpoint serve|get|load|udp|connect|stream …".to_owned()),
+        ["rr", target, seconds] => {
+            seconds.parse().map_err(|e| format!("seconds {seconds}: {e}")).and_then(|n| exchanges(target, n))
+        }
+        ["crr", target, seconds] => {
+            seconds.parse().map_err(|e| format!("seconds {seconds}: {e}")).and_then(|n| rounds(target, n))
+        }
+        ["flood", target, seconds] => {
+            seconds.parse().map_err(|e| format!("seconds {seconds}: {e}")).and_then(|n| flood(target, n))
+        }
+        _ => Err("usage: endpoint serve|get|load|udp|connect|stream|rr|crr|flood …".to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,7 +99,15 @@ fn serve(port: u16) -> Result<(), String> {
 
 fn echo_all(mut connection: &TcpStream) {
     let mut buffer = vec![0; 65536];
+    if connection.set_nodelay(true).is_err() {
+        return;
+    }
+    let mut sink = None;
     while let Ok(length @ 1..) = connection.read(&mut buffer) {
+        // A stream that begins with 0xff wants no answer.
+        if *sink.get_or_insert(buffer[0] == 0xff) {
+            continue;
+        }
         if connection.write_all(&buffer[..length]).is_err() {
             return;
         }
@@ -283,6 +303,44 @@ fn stream(target: &str, bytes: usize) -> Result<(), String> {
     }
     writer.join().map_err(|_| "the writer panicked".to_owned())?;
     println!("{seen}");
+    Ok(())
+}
+
+fn exchanges(target: &str, seconds: u64) -> Result<(), String> {
+    let connection = dial(target)?;
+    let (mut reader, mut writer, mut byte) = (&connection, &connection, [1_u8]);
+    let (start, length, mut done) = (Instant::now(), Duration::from_secs(seconds), 0_u64);
+    while start.elapsed() < length {
+        writer.write_all(&byte).map_err(|e| e.to_string())?;
+        reader.read_exact(&mut byte).map_err(|e| e.to_string())?;
+        done += 1;
+    }
+    println!("{:.1}", done as f64 / start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn rounds(target: &str, seconds: u64) -> Result<(), String> {
+    let (start, length, mut done) = (Instant::now(), Duration::from_secs(seconds), 0_u64);
+    while start.elapsed() < length {
+        let connection = dial(target)?;
+        let (mut reader, mut writer, mut byte) = (&connection, &connection, [1_u8]);
+        writer.write_all(&byte).map_err(|e| e.to_string())?;
+        reader.read_exact(&mut byte).map_err(|e| e.to_string())?;
+        done += 1;
+    }
+    println!("{:.1}", done as f64 / start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn flood(target: &str, seconds: u64) -> Result<(), String> {
+    let connection = dial(target)?;
+    let (mut writer, block) = (&connection, vec![0xff_u8; 128 * 1024]);
+    let (start, length, mut sent) = (Instant::now(), Duration::from_secs(seconds), 0_u64);
+    while start.elapsed() < length {
+        writer.write_all(&block).map_err(|e| e.to_string())?;
+        sent += block.len() as u64;
+    }
+    println!("{:.0}", sent as f64 / start.elapsed().as_secs_f64());
     Ok(())
 }
 
