@@ -5,3 +5,4 @@
 pub mod cluster;
 pub mod leftovers;
 pub mod machine;
+pub mod wire;
