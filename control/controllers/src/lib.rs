@@ -33,6 +33,12 @@ pub mod template_hash;
 // workloads
 pub mod replica_set;
 pub mod deployment;
+// services
+pub mod service_ports;
+pub mod trigger_time;
+pub mod endpoint_slice;
+pub mod endpoint_slice_mirroring;
+pub mod endpoints;
 
 pub use config::{Args, Config};
 pub use runner::run;

@@ -3,6 +3,9 @@
 use crate::cluster::{Cluster, Informers};
 use crate::config::Config;
 use crate::deployment::DeploymentController;
+use crate::endpoint_slice::EndpointSliceController;
+use crate::endpoint_slice_mirroring::EndpointSliceMirroring;
+use crate::endpoints::EndpointsController;
 use crate::event_recorder::EventRecorder;
 use crate::leader::Candidate;
 use crate::replica_set::ReplicaController;
@@ -62,4 +65,7 @@ fn start_controllers(config: &Config, cluster: &Arc<Cluster>, tasks: &mut Tasks)
     ReplicaController::<ReplicaSet>::start(cluster, &informers.replica_sets, tasks);
     ReplicaController::<ReplicationController>::start(cluster, &informers.replication_controllers, tasks);
     DeploymentController::start(cluster, tasks);
+    EndpointSliceController::start(cluster, tasks);
+    EndpointSliceMirroring::start(cluster, tasks);
+    EndpointsController::start(cluster, tasks);
 }
