@@ -66,12 +66,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            history_bytes: 64 << 20,
-            min_log_bytes: 8 << 20,
-            max_request_bytes: 3 << 19,
-            quota_bytes: 8 << 30,
-        }
+        Self { history_bytes: 64 << 20, min_log_bytes: 8 << 20, max_request_bytes: 3 << 19, quota_bytes: 8 << 30 }
     }
 }
 
@@ -134,9 +129,7 @@ impl Embedded {
                 disk.sync_directory(directory).map_err(io("sync", directory))?;
                 Log::resume(&disk, tail.path, tail.file, (found.segment, tail.offset, tail.number, tail.salt))
             }
-            None => {
-                Log::create(&disk, directory, found.segment + 1, found.state.revision, found.state.compacted)?
-            }
+            None => Log::create(&disk, directory, found.segment + 1, found.state.revision, found.state.compacted)?,
         };
         found.state.trim(options.history_bytes, found.state.revision);
         let mut core = Core::new(found.state);

@@ -57,9 +57,9 @@ impl KeyRange {
 
     /// Whether the range holds exactly one possible key.
     pub fn is_single(&self) -> bool {
-        self.end.as_ref().is_some_and(|end| {
-            end.len() == self.start.len() + 1 && end.ends_with(&[0]) && end.starts_with(&self.start)
-        })
+        self.end
+            .as_ref()
+            .is_some_and(|end| end.len() == self.start.len() + 1 && end.ends_with(&[0]) && end.starts_with(&self.start))
     }
 }
 

@@ -47,15 +47,19 @@ impl<V> SortedMap<V> {
     }
 
     /// The entries of `range` in key order.
-    pub(crate) fn range<'a>(&'a self, range: &'a KeyRange) -> impl Iterator<Item = (&'a Bytes, &'a V)> {
-        let (chunk, entry) = self.position(&range.start);
-        let first = self.chunks.get(chunk).and_then(|c| c.get(entry..)).unwrap_or_default();
-        let rest = self.chunks.get(chunk + 1..).unwrap_or_default();
-        first
-            .iter()
-            .chain(rest.iter().flat_map(|c| c.iter()))
-            .take_while(|(key, _)| range.end.as_ref().is_none_or(|end| key < end))
-            .map(|(key, value)| (key, value))
+    pub(crate) fn range(&self, range: &KeyRange) -> impl Iterator<Item = (&Bytes, &V)> + use<'_, V> {
+        let start = self.position(&range.start);
+        let end = match &range.end {
+            None => (self.chunks.len(), 0),
+            Some(end) if *end <= range.start => start,
+            Some(end) => self.position(end),
+        };
+        let chunks = self.chunks.get(start.0..self.chunks.len().min(end.0 + 1)).unwrap_or_default();
+        chunks.iter().zip(start.0..).flat_map(move |(chunk, index)| {
+            let from = if index == start.0 { start.1 } else { 0 };
+            let to = if index == end.0 { end.1 } else { chunk.len() };
+            chunk.get(from..to).unwrap_or_default().iter().map(|(key, value)| (key, value))
+        })
     }
 
     /// How many entries lie in `range`, without looking at them one by one.

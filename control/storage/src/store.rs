@@ -161,7 +161,10 @@ pub struct Txn {
 impl Txn {
     /// Writes `key` without condition.
     pub fn put(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
-        Self { success: vec![Op::Put { key: key.into(), value: value.into(), lease: LeaseId::NONE }], ..Self::default() }
+        Self {
+            success: vec![Op::Put { key: key.into(), value: value.into(), lease: LeaseId::NONE }],
+            ..Self::default()
+        }
     }
 
     /// Writes `key` if it does not exist; otherwise reads it (`TxnResponse::current`).

@@ -44,7 +44,11 @@ impl Embedded {
         let disk = RealDisk;
         let (state, _) = snapshot::read(&disk, file, Instant::now())?;
         let io = |operation| {
-            move |source: std::io::Error| StoreError::Io { operation, path: directory.to_owned(), source: source.into() }
+            move |source: std::io::Error| StoreError::Io {
+                operation,
+                path: directory.to_owned(),
+                source: source.into(),
+            }
         };
         disk.create_directory(directory).map_err(io("create the directory"))?;
         let _lock = disk
@@ -78,10 +82,8 @@ impl Embedded {
             path: directory.to_owned(),
             source: source.into(),
         };
-        let _lock = disk
-            .lock(directory)
-            .map_err(io)?
-            .ok_or_else(|| StoreError::Locked { directory: directory.to_owned() })?;
+        let _lock =
+            disk.lock(directory).map_err(io)?.ok_or_else(|| StoreError::Locked { directory: directory.to_owned() })?;
         let found = super::recover::recover(&disk, directory, Instant::now())?;
         Ok(Report {
             revision: found.state.revision,

@@ -201,9 +201,9 @@ fn take_snapshot(shared: &Arc<Shared>, segment: u64, content: Content, rollbacks
     };
     shared.work.notify_one();
     if let Some(waiter) = waiter {
-        waiter.blocking_recv().unwrap_or_else(|_closed| {
-            Err(StoreError::Unavailable { reason: "the store is closed".to_owned() })
-        })?;
+        waiter
+            .blocking_recv()
+            .unwrap_or_else(|_closed| Err(StoreError::Unavailable { reason: "the store is closed".to_owned() }))?;
     }
     if shared.core.lock().rollbacks != rollbacks {
         disk.remove(&part).map_err(io("remove"))?;

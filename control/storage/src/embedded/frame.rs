@@ -135,7 +135,9 @@ impl<'a> FrameReader<'a> {
         if self.offset == self.size {
             return Ok(Found::End);
         }
-        let Some(at) = self.fill(self.offset, HEADER_BYTES)? else { return Ok(Found::Broken("incomplete frame header")) };
+        let Some(at) = self.fill(self.offset, HEADER_BYTES)? else {
+            return Ok(Found::Broken("incomplete frame header"));
+        };
         let Some(header) = self.buffer.get(at..at + HEADER_BYTES).and_then(Header::parse) else {
             return Ok(Found::Broken("no frame starts here"));
         };

@@ -75,7 +75,16 @@ impl Log {
         file.sync().map_err(io("sync"))?;
         disk.sync_directory(directory).map_err(io("sync the directory of"))?;
         let offset = header.len() as u64;
-        Ok(Self { disk: Arc::clone(disk), directory: directory.to_owned(), segment, path, file, offset, number: 1, salt })
+        Ok(Self {
+            disk: Arc::clone(disk),
+            directory: directory.to_owned(),
+            segment,
+            path,
+            file,
+            offset,
+            number: 1,
+            salt,
+        })
     }
 
     /// Goes on with a segment that recovery has read and cut.

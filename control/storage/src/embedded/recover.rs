@@ -80,8 +80,7 @@ pub(crate) fn recover(disk: &dyn Disk, directory: &Path, now: Instant) -> Result
             (state, size)
         }
     };
-    let mut found =
-        Recovered { state, segment: 0, tail: None, stale, snapshot_bytes, sealed_bytes: 0 };
+    let mut found = Recovered { state, segment: 0, tail: None, stale, snapshot_bytes, sealed_bytes: 0 };
     if base.is_some() && segments.is_empty() {
         // a snapshot without log is a restored one: segments are made before their snapshot
         found.segment = first - 1;

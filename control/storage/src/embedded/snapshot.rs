@@ -91,18 +91,17 @@ impl Writer {
 
 /// Reads a snapshot whole; answers its state and the number of the first segment after it.
 pub(crate) fn read(disk: &dyn Disk, path: &Path, now: Instant) -> Result<(State, u64), StoreError> {
-    let file = disk
-        .open(path)
-        .map_err(|source| StoreError::Io { operation: "open", path: path.to_owned(), source: source.into() })?;
+    let file = disk.open(path).map_err(|source| StoreError::Io {
+        operation: "open",
+        path: path.to_owned(),
+        source: source.into(),
+    })?;
     let mut reader = FrameReader::new(file.as_ref(), path)?;
     let mut loaded: Option<(State, u64)> = None;
     loop {
         let start = reader.offset;
-        let damaged = |reason: &str| StoreError::Damaged {
-            file: path.to_owned(),
-            offset: start,
-            reason: reason.to_owned(),
-        };
+        let damaged =
+            |reason: &str| StoreError::Damaged { file: path.to_owned(), offset: start, reason: reason.to_owned() };
         let mut body = match reader.next()? {
             Found::Frame(body) => body,
             Found::End => return Err(damaged("the snapshot is incomplete")),
