@@ -1,2 +1,73 @@
-//! Skeleton.
-fn main() {}
+//! The binary `skep-cni`: gives pods their network, executed by a container runtime for each pod.
+//!
+//! ```text
+//! request   environment and standard input → what is asked, for which attachment
+//! add       reserve addresses → veth pair → map entry → programs → addresses and routes; any failure is undone
+//! del       the same backwards, from (container id, interface) alone        gc: the same for every attachment not named
+//! check     compares all of it with what the runtime was told               status: could ADD work now?
+//! address   the addresses of this node's ranges, kept in a crash-safe journal
+//! veth      the devices; netlink: how the kernel is asked
+//! pod_map   the entry in `PODS` and the pinned programs
+//! response  results in the asked version, and error codes
+//! ```
+//!
+//! It needs neither the agent nor the API server: only what is pinned in bpffs and its own state directory.
+
+mod add;
+mod address;
+mod attachment;
+mod check;
+mod del;
+mod gc;
+mod loopback;
+mod netlink;
+mod pod_map;
+mod request;
+mod response;
+mod status;
+mod veth;
+
+use std::process::ExitCode;
+
+use request::{Call, Request, Verb};
+use response::{Failure, Version};
+
+fn main() -> ExitCode {
+    let (version, outcome) = match Call::receive() {
+        Ok(call) => (call.version(), answer(&call)),
+        Err(failure) => (failure.version.unwrap_or_default(), Err(failure.error.into())),
+    };
+    let written = match &outcome {
+        Ok(None) => Ok(()),
+        Ok(Some(answer)) => response::write(answer),
+        Err(failure) => response::write(&response::error(version, failure)),
+    };
+    if outcome.is_ok() && written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What is written to standard output; nothing for verbs that have no result.
+fn answer(call: &Call) -> Result<Option<serde_json::Value>, Failure> {
+    let Call::Network { verb, request } = call else {
+        return Ok(Some(response::versions(call.version())));
+    };
+    let request: &Request = request;
+    if request.network.is_loopback() {
+        return loopback::run(*verb, request);
+    }
+    match verb {
+        Verb::Add => add::run(request).map(|result| Some(result.render(request.network.version))),
+        Verb::Del => del::run(request).map(|()| None),
+        Verb::Check => check::run(request).map(|()| None),
+        Verb::Gc => gc::run(request).map(|()| None),
+        Verb::Status => status::run(request).map(|()| None),
+    }
+}
+
+impl Call {
+    fn version(&self) -> Version {
+        match self {
+            Self::Versions { asked } => asked.unwrap_or_default(),
+            Self::Network { request, .. } => request.network.version,
+        }
+    }
+}
