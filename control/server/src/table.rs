@@ -7,7 +7,6 @@ mod autoscaler;
 mod cluster;
 pub mod column;
 mod configuration;
-pub mod field;
 mod network;
 pub mod partial;
 mod pod;

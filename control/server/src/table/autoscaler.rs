@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::field::{int_or_text, items, number, present, text};
 use super::selector_text::NONE;
+use crate::json_field::{int_or_text, items, number, present, text};
 
 const UNKNOWN: &str = "<unknown>";
 /// Metrics shown before the rest is only counted.

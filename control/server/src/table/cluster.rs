@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::Row;
 use super::age::{UNKNOWN, age_at, timestamp_at};
-use super::field::{condition, flag, int_or_text, items, number, pairs, present, text, text_or};
 use super::selector_text::NONE;
+use crate::json_field::{condition, flag, int_or_text, items, number, pairs, present, text, text_or};
 
 const CREATED: &str = "/metadata/creationTimestamp";
 

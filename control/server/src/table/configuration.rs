@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::Row;
 use super::age::{age_at, human_duration};
-use super::field::{condition, count, int_or_text, items, number, present, text};
 use super::selector_text::NONE;
+use crate::json_field::{condition, count, int_or_text, items, number, present, text};
 
 const CREATED: &str = "/metadata/creationTimestamp";
 

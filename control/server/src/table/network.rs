@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::Row;
 use super::age::age_at;
-use super::field::{items, number, present, text, text_or, texts};
 use super::selector_text::{NONE, cut_list, labels, selector};
+use crate::json_field::{items, number, present, text, text_or, texts};
 
 const CREATED: &str = "/metadata/creationTimestamp";
 /// Members of a list shown before the rest is only counted.

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::Row;
 use super::age::{age, age_at, timestamp_at};
-use super::field::{condition, condition_true, flag, items, number, present, text, text_or};
 use super::selector_text::NONE;
+use crate::json_field::{condition, condition_true, flag, items, number, present, text, text_or};
 
 pub(super) fn row(pod: &Value, now: Timestamp) -> Row {
     let summary = summarise(pod);

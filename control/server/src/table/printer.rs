@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::column::{Column, GENERIC, columns_of};
-use super::{Row, cluster, configuration, field, network, pod, storage, workload};
+use super::{Row, cluster, configuration, network, pod, storage, workload};
+use crate::json_field as field;
 
 /// How the objects of one resource become rows.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::field;
+use crate::json_field as field;
 
 /// What a table shows for an empty map or selector.
 pub const NONE: &str = "<none>";

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::Row;
 use super::age::age_at;
-use super::field::{flag, int_or_text, items, present, text, text_or, texts};
 use super::selector_text::NONE;
+use crate::json_field::{flag, int_or_text, items, present, text, text_or, texts};
 
 const CREATED: &str = "/metadata/creationTimestamp";
 const UNSET: &str = "<unset>";

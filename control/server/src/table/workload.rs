@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::Row;
 use super::age::{age_at, human_duration, seconds_between, timestamp_at};
 use super::autoscaler::targets;
-use super::field::{condition_true, flag, int_or_text, items, number, present, text};
 use super::selector_text::{NONE, labels, selector, selector_or_empty};
+use crate::json_field::{condition_true, flag, int_or_text, items, number, present, text};
 
 const CREATED: &str = "/metadata/creationTimestamp";
 const POD: &str = "/spec/template/spec";
@@ -136,7 +136,7 @@ pub(super) fn cron_job(object: &Value, now: Timestamp) -> Row {
     Row::of(vec![
         json!(text(object, "/metadata/name")),
         json!(text(object, "/spec/schedule")),
-        json!(super::field::text_or(object, "/spec/timeZone", NONE)),
+        json!(crate::json_field::text_or(object, "/spec/timeZone", NONE)),
         json!(suspend),
         json!(items(object, "/status/active").len()),
         json!(last),

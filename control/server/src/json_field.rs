@@ -1,6 +1,6 @@
-//! Reads fields of an object by JSON pointer, with the empty value where one is missing. From the printers and plugins. Pure.
+//! Reads and edits fields of an object by JSON pointer, with the empty value where one is missing. From printers and plugins. Pure.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Text at `pointer`; empty when missing or not text.
 #[must_use]
@@ -45,7 +45,7 @@ pub fn count(object: &Value, pointer: &str) -> usize {
     let Some(found) = object.pointer(pointer) else {
         return 0;
     };
-    found.as_object().map(serde_json::Map::len).or_else(|| found.as_array().map(Vec::len)).unwrap_or(0)
+    found.as_object().map(Map::len).or_else(|| found.as_array().map(Vec::len)).unwrap_or(0)
 }
 
 /// Key and text of each member of the map at `pointer`, in key order.
@@ -83,4 +83,29 @@ pub fn condition_true(object: &Value, kind: &str) -> bool {
     items(object, "/status/conditions")
         .iter()
         .any(|condition| text(condition, "/type") == kind && text(condition, "/status") == "True")
+}
+
+/// The map at `key` of `object`, made when missing; none when `object` or the member is something else.
+pub fn map_mut<'a>(object: &'a mut Value, key: &str) -> Option<&'a mut Map<String, Value>> {
+    let members = object.as_object_mut()?;
+    if members.get(key).is_none_or(Value::is_null) {
+        members.insert(key.to_owned(), Value::Object(Map::new()));
+    }
+    members.get_mut(key)?.as_object_mut()
+}
+
+/// The list at `key` of `object`, made when missing; none when `object` or the member is something else.
+pub fn list_mut<'a>(object: &'a mut Value, key: &str) -> Option<&'a mut Vec<Value>> {
+    let members = object.as_object_mut()?;
+    if members.get(key).is_none_or(Value::is_null) {
+        members.insert(key.to_owned(), Value::Array(Vec::new()));
+    }
+    members.get_mut(key)?.as_array_mut()
+}
+
+/// Sets `key` of the map at `pointer`; nothing happens when there is no such map.
+pub fn set(object: &mut Value, pointer: &str, key: &str, value: Value) {
+    if let Some(members) = object.pointer_mut(pointer).and_then(Value::as_object_mut) {
+        members.insert(key.to_owned(), value);
+    }
 }
