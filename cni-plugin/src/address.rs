@@ -20,8 +20,8 @@ use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
 
 use crate::attachment::Attachment;
 use crate::request::Network;
-use journal::{Journal, Record};
 pub(crate) use journal::Reservation;
+use journal::{Journal, Record};
 
 /// Why an address cannot be had, or the journal not be used.
 #[derive(Debug, thiserror::Error)]

@@ -43,9 +43,8 @@ impl Attachment {
     /// FNV-1a: it must stay the same over releases, and names no secret.
     fn hash(&self) -> u64 {
         let bytes = self.container.bytes().chain([0]).chain(self.interface.bytes());
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash =
+            bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         // FNV mixes its high bits poorly for short inputs; this finishes it.
         let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed ^ (mixed >> 29)
@@ -66,7 +65,7 @@ mod tests {
     fn names_are_stable_and_differ() {
         let one = Attachment { container: "a1".into(), interface: "eth0".into() };
         let two = Attachment { container: "a1".into(), interface: "eth1".into() };
-        assert_eq!(one.device(), one.clone().device());
+        assert_eq!(one.device(), one.device());
         assert_ne!(one.device(), two.device());
         assert_ne!(one.mac(), two.mac());
         assert_eq!(one.device().len(), 15);

@@ -63,7 +63,9 @@ pub(crate) fn run(request: &Request) -> Result<(), Failure> {
         return Err(differs(interface, "mtu", inner.mtu.to_string(), request.network.mtu.to_string()));
     }
     let mac = <[u8; 6]>::try_from(inner.mac.as_slice()).unwrap_or_default();
-    if let Some(expected) = mac_of(previous, interface).filter(|expected| !expected.eq_ignore_ascii_case(&mac_text(mac))) {
+    if let Some(expected) =
+        mac_of(previous, interface).filter(|expected| !expected.eq_ignore_ascii_case(&mac_text(mac)))
+    {
         return Err(differs(interface, "hardware address", mac_text(mac), expected.to_owned()));
     }
 

@@ -25,12 +25,12 @@ pub(crate) fn run(request: &Request) -> Result<(), Failure> {
 pub(crate) fn undo(
     attachment: &Attachment,
     addresses: &Addresses,
-    mut pod_map: Option<&mut PodMap>,
+    pod_map: Option<&mut PodMap>,
     node: &mut Netlink,
 ) -> Result<(), Failure> {
     let device = attachment.device();
     let reservation = addresses.find(attachment)?;
-    if let Some(pod_map) = pod_map.as_deref_mut() {
+    if let Some(pod_map) = pod_map {
         // A device that died with the pod's namespace has an index no more; the entries still know it.
         if let Some(device) = veth::find(node, &device)? {
             pod_map.detach(device.ifindex)?;

@@ -109,11 +109,7 @@ impl Netlink {
         self.answer(mode, &action)
     }
 
-    fn answer(
-        &self,
-        mode: Mode,
-        action: &impl Fn() -> String,
-    ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+    fn answer(&self, mode: Mode, action: &impl Fn() -> String) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
         let unreadable = |source| NetlinkError::Answer { action: action(), source };
         let mut objects = Vec::new();
         let mut buffer = vec![0; BUFFER_BYTES];

@@ -83,7 +83,8 @@ impl PodMap {
             let path = self.pins.pod_link(ifindex, direction);
             // A device index is given out again after a restart of the machine only; what is pinned under it is dead.
             remove_file(&path)?;
-            let link = FdLink::try_from(link).map_err(|e| PodMapError::Link { path: path.clone(), source: e.into() })?;
+            let link =
+                FdLink::try_from(link).map_err(|e| PodMapError::Link { path: path.clone(), source: e.into() })?;
             // The pin holds the link; the handle may go.
             drop(link.pin(&path).map_err(|e| PodMapError::Link { path: path.clone(), source: e.into() })?);
         }

@@ -228,7 +228,10 @@ impl Network {
             return Ok(());
         }
         if !is_name(&self.name) {
-            return Err(field("name", "must start with a letter or digit and hold only letters, digits, '_', '.', '-'"));
+            return Err(field(
+                "name",
+                "must start with a letter or digit and hold only letters, digits, '_', '.', '-'",
+            ));
         }
         if !self.state_dir.is_absolute() {
             return Err(field("stateDir", "must be an absolute path"));
@@ -271,7 +274,7 @@ impl Network {
         let parse = |text: &String| {
             let address = text.split_once('/').map_or(text.as_str(), |(address, _)| address);
             let reason = || format!("{text:?} is not an address");
-            address.parse().map_err(|_| RequestError::Field { field: "runtimeConfig.ips", reason: reason() })
+            address.parse().map_err(|_error| RequestError::Field { field: "runtimeConfig.ips", reason: reason() })
         };
         self.runtime_config.ips.iter().map(parse).collect()
     }
@@ -286,7 +289,7 @@ impl Network {
             reason: format!("{text:?} is not the address of one device, such as 0a:58:0a:f4:00:02"),
         };
         let bytes: Result<Vec<u8>, _> = text.split([':', '-']).map(|part| u8::from_str_radix(part, 16)).collect();
-        let mac: [u8; 6] = bytes.map_err(|_| wrong())?.try_into().map_err(|_| wrong())?;
+        let mac: [u8; 6] = bytes.map_err(|_error| wrong())?.try_into().map_err(|_bytes| wrong())?;
         if mac[0] & 1 != 0 || mac == [0; 6] {
             return Err(wrong());
         }

@@ -4,7 +4,14 @@
 //! The pod's end is made inside the pod's namespace by the same request that makes the node's end: there is no moment in
 //! which it stands in the node's namespace under the pod's name. The pod reaches everything through a gateway that no
 //! interface has: permanent neighbour entries answer for it on both ends, so nobody ever asks by ARP.
-#![expect(unsafe_code, reason = "the cookie of a network namespace is read by getsockopt, for which nix has no wrapper")]
+#![expect(
+    unsafe_code,
+    reason = "the cookie of a network namespace is read by getsockopt, for which nix has no wrapper"
+)]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kernel's messages have dozens of attributes, of which few matter here"
+)]
 
 use std::fs::{self, File};
 use std::io;
@@ -55,10 +62,7 @@ pub(crate) const fn gateway_of(address: IpAddr) -> IpAddr {
 }
 
 /// Runs `work` in another network namespace, on this thread.
-pub(crate) fn inside<T>(
-    netns: &File,
-    work: impl FnOnce() -> Result<T, NetlinkError>,
-) -> Result<T, NetlinkError> {
+pub(crate) fn inside<T>(netns: &File, work: impl FnOnce() -> Result<T, NetlinkError>) -> Result<T, NetlinkError> {
     let failed = |action: &str, source: io::Error| NetlinkError::Namespace { action: action.to_owned(), source };
     let home = File::open("/proc/thread-self/ns/net").map_err(|e| failed("open the own network namespace", e))?;
     setns(netns, CloneFlags::CLONE_NEWNET).map_err(|e| failed("enter the pod's network namespace", e.into()))?;
@@ -338,6 +342,8 @@ fn set(family: &str, device: &str, name: &str, value: &str) -> Result<(), Netlin
     let path = Path::new("/proc/sys/net").join(family).join("conf").join(device).join(name);
     match fs::write(&path, value) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && family == "ipv6" => Ok(()),
-        other => other.map_err(|source| NetlinkError::Namespace { action: format!("write {}", path.display()), source }),
+        other => {
+            other.map_err(|source| NetlinkError::Namespace { action: format!("write {}", path.display()), source })
+        }
     }
 }

@@ -75,7 +75,7 @@ impl Journal {
         read.map_err(|source| failed("read", &self.path, source))?;
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         for (number, line) in text[..whole].split(|byte| *byte == b'\n').enumerate().filter(|(_, l)| !l.is_empty()) {
-            let record = serde_json::from_slice(line).map_err(|_| AddressError::Damaged {
+            let record = serde_json::from_slice(line).map_err(|_cut| AddressError::Damaged {
                 path: self.path.clone(),
                 line: number + 1,
                 text: String::from_utf8_lossy(line).into_owned(),

@@ -63,7 +63,9 @@ fn del_needs_no_namespace_and_version_needs_nothing() {
         .collect();
     assert!(call(&del, &CONFIG.replace("1450", "0")).is_ok());
     assert!(matches!(call(&[("CNI_COMMAND", "VERSION")], "{}"), Ok(Call::Versions { asked: None })));
-    let Ok(Call::Versions { asked }) = call(&[("CNI_COMMAND", "VERSION")], r#"{"cniVersion":"0.4.0"}"#) else { panic!() };
+    let Ok(Call::Versions { asked }) = call(&[("CNI_COMMAND", "VERSION")], r#"{"cniVersion":"0.4.0"}"#) else {
+        panic!()
+    };
     assert_eq!(asked, Some(Version::V0_4_0));
 }
 
