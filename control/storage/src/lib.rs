@@ -19,5 +19,8 @@ mod history;
 mod sorted_map;
 
 pub mod embedded;
+pub mod etcd;
+
+pub mod compaction;
 
 pub mod watch_cache;

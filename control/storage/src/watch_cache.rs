@@ -182,7 +182,7 @@ pub enum CacheError {
         /// The oldest revision that would do.
         oldest: Revision,
     },
-    /// The cache did not reach the revision in time: 504 with cause ResourceVersionTooLarge.
+    /// The cache did not reach the revision in time: 504 with cause `ResourceVersionTooLarge`.
     #[error("Too large resource version: {requested}, current: {current}")]
     TooLarge {
         /// The revision asked for.
@@ -356,6 +356,21 @@ impl<T: Send + Sync + 'static> WatchCache<T> {
     /// The stored values that are no objects, with the reasons.
     pub fn undecodable(&self) -> Vec<(Bytes, String)> {
         self.inner.content.read().broken.iter().map(|(key, reason)| (key.clone(), reason.clone())).collect()
+    }
+
+    /// One object as the cache has it now, without waiting; for rules that are evaluated synchronously.
+    pub fn peek(&self, key: &[u8]) -> Option<Arc<T>> {
+        let content = self.inner.content.read();
+        content.map.get(key).filter(|_| !content.broken.contains_key(key)).cloned()
+    }
+
+    /// The objects of a range as the cache has them now, without waiting and without those that cannot be decoded.
+    pub fn snapshot(&self, range: KeyRange) -> Vec<Arc<T>> {
+        let content = self.inner.content.read();
+        let (map, broken) = (content.map.clone(), content.broken.clone());
+        drop(content);
+        let whole = map.range(&range).filter(|(key, _)| !broken.contains_key(*key));
+        whole.map(|(_, object)| Arc::clone(object)).collect()
     }
 
     /// One object.

@@ -100,6 +100,6 @@ fn publish(disk: &dyn super::disk::Disk, part: &Path, file: &Path) -> Result<(),
         move |source: std::io::Error| StoreError::Io { operation, path: file.to_owned(), source: source.into() }
     };
     disk.rename(part, file).map_err(io("rename"))?;
-    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     disk.sync_directory(directory).map_err(io("sync the directory of"))
 }

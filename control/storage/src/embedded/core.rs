@@ -203,10 +203,9 @@ impl Core {
                 return Some(Err(StoreError::Compacted { compacted: oldest }));
             }
             let mut events = Vec::new();
-            let mut seen = 0;
             let mut last = slot.next - 1;
             slot.dirty = false;
-            for change in self.state.history.after(slot.next - 1) {
+            for (seen, change) in self.state.history.after(slot.next - 1).enumerate() {
                 if change.revision > durable {
                     break;
                 }
@@ -214,7 +213,6 @@ impl Core {
                     slot.dirty = true;
                     break;
                 }
-                seen += 1;
                 last = change.revision;
                 if slot.range.contains(&change.key) {
                     events.push(match &change.current {

@@ -41,11 +41,11 @@ impl Content {
 /// Writes snapshot `segment` to `path`, durably but for its name; answers its size.
 pub(crate) fn write(disk: &dyn Disk, path: &Path, segment: u64, content: &Content) -> Result<u64, StoreError> {
     let io = |operation: &'static str| {
-        move |source: io::Error| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                StoreError::Full { reason: format!("{operation} {}: {source}", path.display()) }
+        move |source: io::Error| {
+            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+                return StoreError::Full { reason: format!("{operation} {}: {source}", path.display()) };
             }
-            _ => StoreError::Io { operation, path: path.to_owned(), source: source.into() },
+            StoreError::Io { operation, path: path.to_owned(), source: source.into() }
         }
     };
     let mut writer = Writer { file: disk.create(path).map_err(io("create"))?, offset: 0, number: 0, salt: 0 };

@@ -33,9 +33,10 @@ pub(crate) async fn run<T: Send + Sync + 'static>(inner: Arc<Inner<T>>) {
             pause = RETRY.0;
         }
         let prefix = String::from_utf8_lossy(&inner.range.start);
-        match error {
-            StoreError::Compacted { .. } => warn!(%prefix, "the watch cache fell behind, filling it anew"),
-            error => warn!(%prefix, error = %Report(&error), "the watch cache lost the store, will retry"),
+        if matches!(error, StoreError::Compacted { .. }) {
+            warn!(%prefix, "the watch cache fell behind, filling it anew");
+        } else {
+            warn!(%prefix, error = %Report(&error), "the watch cache lost the store, will retry");
         }
         inner.note_failure(pause > RETRY.0);
         sleep(pause).await;
