@@ -7,7 +7,15 @@ use std::sync::{Arc, LazyLock};
 use crate::schema::{self, ObjectRef};
 use crate::strategy::Strategy;
 
+mod cluster;
+mod config_map;
+pub mod pod;
+mod pod_spec;
+pub mod pod_validation;
+mod rbac;
 mod registry;
+mod service;
+mod workloads;
 
 /// Whether objects live in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

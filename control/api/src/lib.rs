@@ -9,10 +9,16 @@
 //! The object model is [`serde_json::Value`]; its maps are sorted, so that one object has one canonical text.
 //! Nothing here reads a clock, a file or the network: times, UIDs and random suffixes are handed in.
 
-pub mod kinds;
-pub mod schema;
-pub mod strategy;
-
+pub mod decode;
+pub mod encode;
 pub mod field;
+pub mod kinds;
 pub mod meta;
 pub mod name;
+pub mod object;
+pub mod ownership;
+pub mod protobuf;
+pub mod quantity;
+pub mod schema;
+pub mod strategy;
+pub mod time;

@@ -85,7 +85,7 @@ pub fn qualified_name(value: &str) -> Vec<String> {
     if name.is_empty() {
         errors.push("name part must be non-empty".to_owned());
     } else if name.len() > 63 {
-        errors.push("name part must be no more than 63 bytes".to_owned());
+        errors.push("name part must be no more than 63 characters".to_owned());
     }
     if !is_word(name) {
         errors.push(format!(
@@ -144,7 +144,7 @@ pub fn regex_error(message: &str, pattern: &str, examples: &[&str]) -> String {
 }
 
 fn too_long(value: &str, max_bytes: usize) -> Vec<String> {
-    if value.len() > max_bytes { vec![format!("must be no more than {max_bytes} bytes")] } else { Vec::new() }
+    if value.len() > max_bytes { vec![format!("must be no more than {max_bytes} characters")] } else { Vec::new() }
 }
 
 /// Letters and digits in lower case with dashes inside.

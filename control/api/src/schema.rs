@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use serde_json::Value;
 
 pub mod canonical;
+pub mod default;
 mod describe;
 mod table;
 

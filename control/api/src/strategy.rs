@@ -44,7 +44,7 @@ impl<'a> Part<'a> {
 /// Order for an update: `defaults(new)` → (managed fields) → `prepare_for_update` → admission → `validate_update`.
 /// Object metadata is prepared and validated by [`crate::object`]; implementations see to the rest only.
 pub trait Strategy: Send + Sync + std::fmt::Debug {
-    /// Fills in what the client left out. Called on every decoded object and on objects read from storage; must be idempotent.
+    /// Fills in what the client left out. Called on every decoded object and again before it is stored; must be idempotent.
     fn defaults(&self, object: &mut Value) {
         drop_borrow(object);
     }
@@ -56,8 +56,7 @@ pub trait Strategy: Send + Sync + std::fmt::Debug {
     }
 
     /// Keeps what this part of the kind may not change. The generic part has already kept the other part's fields
-    /// (`Whole`: old status; `Status`: old spec and metadata except managed fields, labels and annotations as upstream allows) and
-    /// afterwards bumps `metadata.generation` when [`generation_fields`](Self::generation_fields) differ.
+    /// (`Whole`: old status; `Status`: everything old but `metadata` and `status`; `Other`: nothing) and afterwards bumps `metadata.generation` when [`generation_fields`](Self::generation_fields) differ.
     fn prepare_for_update(&self, part: Part<'_>, new: &mut Value, old: &Value) {
         drop_borrow((part, new, old));
     }
@@ -125,12 +124,6 @@ pub trait Strategy: Send + Sync + std::fmt::Debug {
     /// Top-level fields whose change bumps the generation.
     fn generation_fields(&self) -> &'static [&'static str] {
         &["spec"]
-    }
-
-    /// Whether a change of `metadata.deletionTimestamp` and an update of `metadata.labels`/`annotations` through `status` is taken
-    /// over. Upstream resets metadata on status updates for some kinds only.
-    fn status_keeps_metadata(&self) -> bool {
-        false
     }
 
     /// Whether PUT and apply of an absent object create it.

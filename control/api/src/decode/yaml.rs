@@ -1,0 +1,68 @@
+//! Reads YAML as upstream does: YAML 1.1 truth values, then JSON; from request bodies; to the reader; pure.
+
+use serde_json::{Number, Value};
+use serde_saphyr::Options;
+use serde_saphyr::options::DuplicateKeyPolicy;
+
+use super::FieldValidation;
+
+/// Reads one document. Also gives the words for duplicate keys, unless they are ignored.
+pub(super) fn parse(body: &[u8], validation: FieldValidation) -> Result<(Value, Option<String>), String> {
+    let text = std::str::from_utf8(body).map_err(|_source| "yaml: invalid leading UTF-8 octet".to_owned())?;
+    let value = to_value(text)?;
+    if validation == FieldValidation::Ignore {
+        return Ok((value, None));
+    }
+    // The first pass took the last of several equal keys; a second one that refuses them tells where they are.
+    let duplicate = match serde_saphyr::from_str_with_options::<Value>(text, options(DuplicateKeyPolicy::Error)) {
+        Ok(_) => None,
+        Err(error) => match error.without_snippet() {
+            serde_saphyr::Error::DuplicateMappingKey { key, location } => {
+                let key = key.as_deref().unwrap_or_default();
+                Some(format!("yaml: unmarshal errors:\n  line {}: key \"{key}\" already set in map", location.line()))
+            }
+            _ => None,
+        },
+    };
+    Ok((value, duplicate))
+}
+
+/// Reads one document; of equal keys the last one counts.
+///
+/// # Errors
+/// The parser's words after `yaml: `. Aliases, depth and size are limited.
+pub fn to_value(text: &str) -> Result<Value, String> {
+    let mut value: Value =
+        serde_saphyr::from_str_with_options(text, options(DuplicateKeyPolicy::LastWins)).map_err(|error| {
+            let words = error.without_snippet().to_string();
+            format!("yaml: {}", words.lines().next().unwrap_or_default())
+        })?;
+    whole_numbers(&mut value);
+    Ok(value)
+}
+
+fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
+    serde_saphyr::options! {
+        duplicate_keys: duplicate_keys,
+        legacy_octal_numbers: true,
+        with_snippet: false,
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000, max_alias_expansions_per_anchor: 10_000 },
+    }
+}
+
+/// Turning YAML into JSON writes `1.0` as `1`.
+fn whole_numbers(value: &mut Value) {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            if let Some(float) = number.as_f64().filter(|f| f.fract() == 0.0 && f.abs() <= EXACT) {
+                if let Ok(whole) = format!("{float:.0}").parse::<i64>() {
+                    *value = Value::Number(Number::from(whole));
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(map) => map.values_mut().for_each(whole_numbers),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

@@ -1,0 +1,147 @@
+//! Namespace, Node, ServiceAccount, Secret and Event: what the rest of a cluster rests on; pure.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::meta;
+use crate::name;
+use crate::schema::default::{absent, absent_texts};
+use crate::strategy::{Part, Strategy};
+
+#[derive(Debug)]
+pub(super) struct Namespace;
+
+impl Strategy for Namespace {
+    fn defaults(&self, object: &mut Value) {
+        // The label names the namespace, so that selectors can.
+        let name = meta::name(object).to_owned();
+        if !name.is_empty() {
+            let labels = meta::as_map_mut(meta::metadata_mut(object).entry("labels").or_insert(Value::Null));
+            absent(labels, "kubernetes.io/metadata.name", name);
+        }
+        absent_texts(meta::map_mut(object, "status"), &[("phase", "Active")]);
+    }
+
+    fn prepare_for_create(&self, object: &mut Value) {
+        meta::as_map_mut(object).insert("status".to_owned(), json!({"phase": "Active"}));
+        let spec = meta::map_mut(object, "spec");
+        let list = spec.entry("finalizers").or_insert_with(|| json!([]));
+        if let Value::Array(items) = list {
+            if !items.iter().any(|f| f == "kubernetes") {
+                items.push(json!("kubernetes"));
+            }
+        }
+    }
+
+    fn prepare_for_update(&self, part: Part<'_>, new: &mut Value, old: &Value) {
+        // Only the subresource `finalize` changes the finalizers of the spec, and it changes nothing of the status.
+        if part == Part::Whole {
+            let spec = old.get("spec").cloned().unwrap_or_else(|| json!({}));
+            meta::as_map_mut(new).insert("spec".to_owned(), spec);
+        }
+        if part == Part::Other("finalize") {
+            let status = old.get("status").cloned().unwrap_or_else(|| json!({}));
+            meta::as_map_mut(new).insert("status".to_owned(), status);
+        }
+    }
+
+    fn field_labels(&self) -> &'static [&'static str] {
+        &["status.phase"]
+    }
+
+    fn validate_name(&self, value: &str, prefix: bool) -> Vec<String> {
+        name::dns_label(value, prefix)
+    }
+
+    fn has_status(&self) -> bool {
+        true
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Node;
+
+impl Strategy for Node {
+    fn defaults(&self, object: &mut Value) {
+        let Some(Value::Object(status)) = object.get_mut("status") else { return };
+        // What is not said to be allocatable is the capacity.
+        if let Some(capacity) = status.get("capacity").cloned() {
+            absent(status, "allocatable", capacity);
+        }
+    }
+
+    fn field_labels(&self) -> &'static [&'static str] {
+        &["spec.unschedulable"]
+    }
+
+    fn selectable_field(&self, object: &Value, _label: &str) -> String {
+        (object.get("spec").and_then(|s| s.get("unschedulable")) == Some(&Value::Bool(true))).to_string()
+    }
+
+    /// A kubelet registers itself with its status, so a create keeps it; updates of the main resource do not touch it.
+    fn prepare_for_update(&self, part: Part<'_>, new: &mut Value, old: &Value) {
+        if part == Part::Whole {
+            let status = old.get("status").cloned().unwrap_or_else(|| json!({}));
+            meta::as_map_mut(new).insert("status".to_owned(), status);
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Secret;
+
+impl Strategy for Secret {
+    fn defaults(&self, object: &mut Value) {
+        let map = meta::as_map_mut(object);
+        absent_texts(map, &[("type", "Opaque")]);
+        // Plain texts are written only: they become data.
+        if let Some(Value::Object(texts)) = map.remove("stringData") {
+            let data = meta::as_map_mut(map.entry("data").or_insert(Value::Null));
+            for (key, text) in texts {
+                data.insert(key, Value::String(STANDARD.encode(text.as_str().unwrap_or_default())));
+            }
+        }
+    }
+
+    fn field_labels(&self) -> &'static [&'static str] {
+        &["type"]
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Event;
+
+impl Strategy for Event {
+    fn field_labels(&self) -> &'static [&'static str] {
+        &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ]
+    }
+
+    fn selectable_field(&self, object: &Value, label: &str) -> String {
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+        match label.split_once('.') {
+            Some((part, field)) => text(object.get(part).and_then(|p| p.get(field))),
+            None if label == "source" => {
+                let component = text(object.get("source").and_then(|s| s.get("component")));
+                if component.is_empty() { text(object.get("reportingComponent")) } else { component }
+            }
+            None => text(object.get(label)),
+        }
+    }
+
+    fn allow_create_on_update(&self) -> bool {
+        true
+    }
+}

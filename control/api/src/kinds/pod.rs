@@ -1,0 +1,127 @@
+//! Pod; pure.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::pod_spec;
+use crate::meta;
+use crate::quantity::Quantity;
+use crate::strategy::{Part, Strategy};
+
+#[derive(Debug)]
+pub(super) struct Pod;
+
+impl Strategy for Pod {
+    fn defaults(&self, object: &mut Value) {
+        if let Some(Value::Object(spec)) = object.get_mut("spec") {
+            pod_spec::pod_spec(spec);
+            pod_spec::own_pod_spec(spec);
+        }
+    }
+
+    fn prepare_for_create(&self, object: &mut Value) {
+        let class = quality_of_service(object);
+        meta::as_map_mut(object).insert("status".to_owned(), json!({"phase": "Pending", "qosClass": class}));
+    }
+
+    fn prepare_for_update(&self, part: Part<'_>, new: &mut Value, old: &Value) {
+        if part == Part::Status {
+            // The deletion belongs to DELETE, owners to the main resource.
+            let metadata = meta::metadata_mut(new);
+            metadata.remove("ownerReferences");
+            let owners = old.get("metadata").and_then(|m| m.get("ownerReferences"));
+            metadata.extend(owners.map(|o| ("ownerReferences".to_owned(), o.clone())));
+            // The class is set once.
+            let class = old.get("status").and_then(|s| s.get("qosClass")).cloned();
+            meta::map_mut(new, "status").extend(class.map(|c| ("qosClass".to_owned(), c)));
+        }
+    }
+
+    fn field_labels(&self) -> &'static [&'static str] {
+        &[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.podIPs",
+            "status.nominatedNodeName",
+        ]
+    }
+
+    fn selectable_field(&self, object: &Value, label: &str) -> String {
+        let (part, field) = label.split_once('.').unwrap_or((label, ""));
+        match object.get(part).and_then(|p| p.get(field)) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Bool(truth)) => truth.to_string(),
+            Some(Value::Array(addresses)) => {
+                let texts: Vec<&str> = addresses.iter().filter_map(|a| a.get("ip").and_then(Value::as_str)).collect();
+                texts.join(",")
+            }
+            _ if field == "hostNetwork" => "false".to_owned(),
+            _ => String::new(),
+        }
+    }
+
+    fn has_status(&self) -> bool {
+        true
+    }
+
+    fn has_generation(&self) -> bool {
+        true
+    }
+
+    fn grace_period_seconds(&self, object: &Value, asked: Option<i64>) -> Option<i64> {
+        let spec = |field: &str| object.get("spec").and_then(|s| s.get(field));
+        let phase = object.get("status").and_then(|s| s.get("phase")).and_then(Value::as_str).unwrap_or_default();
+        let unscheduled = spec("nodeName").and_then(Value::as_str).unwrap_or_default().is_empty();
+        if unscheduled || matches!(phase, "Failed" | "Succeeded") {
+            return Some(0);
+        }
+        let period =
+            asked.or_else(|| spec("terminationGracePeriodSeconds").and_then(Value::as_i64)).unwrap_or_default();
+        Some(if period < 0 { 1 } else { period })
+    }
+}
+
+/// The quality of service class: `Guaranteed`, `Burstable` or `BestEffort`.
+pub fn quality_of_service(pod: &Value) -> &'static str {
+    let spec = pod.get("spec");
+    // Resources of the pod as a whole count instead of those of its containers.
+    let whole = spec.and_then(|s| s.get("resources")).filter(|r| r.as_object().is_some_and(|m| !m.is_empty()));
+    let lists = ["containers", "initContainers"]
+        .into_iter()
+        .filter_map(|l| spec.and_then(|s| s.get(l)).and_then(Value::as_array));
+    let containers: Vec<Option<&Value>> = match whole {
+        Some(resources) => vec![Some(resources)],
+        None => lists.flatten().map(|c| c.get("resources")).collect(),
+    };
+    let mut requests: BTreeMap<&str, Quantity> = BTreeMap::new();
+    let mut limits: BTreeMap<&str, Quantity> = BTreeMap::new();
+    let mut guaranteed = true;
+    for resources in containers {
+        for (kind, sums) in [("requests", &mut requests), ("limits", &mut limits)] {
+            let map = resources.and_then(|r| r.get(kind)).and_then(Value::as_object);
+            let mut found = 0;
+            for (name, value) in map.into_iter().flatten().filter(|(n, _)| matches!(n.as_str(), "cpu" | "memory")) {
+                let quantity = value.as_str().and_then(|t| Quantity::parse(t).ok()).unwrap_or(Quantity::ZERO);
+                if quantity.signum() > 0 {
+                    found += 1;
+                    let sum = sums.entry(name.as_str()).or_insert(Quantity::ZERO);
+                    *sum = sum.plus(quantity);
+                }
+            }
+            guaranteed &= kind == "requests" || found == 2;
+        }
+    }
+    if requests.is_empty() && limits.is_empty() {
+        "BestEffort"
+    } else if guaranteed && requests == limits {
+        "Guaranteed"
+    } else {
+        "Burstable"
+    }
+}

@@ -1,0 +1,71 @@
+//! Service; pure. Addresses and node ports are given by allocators of the server.
+
+use serde_json::{Value, json};
+
+use crate::name;
+use crate::schema::default::{absent, absent_texts, each, object, object_at};
+use crate::strategy::Strategy;
+
+#[derive(Debug)]
+pub(super) struct Service;
+
+impl Strategy for Service {
+    fn defaults(&self, value: &mut Value) {
+        let Some(Value::Object(spec)) = value.get_mut("spec") else { return };
+        absent_texts(spec, &[("sessionAffinity", "None"), ("type", "ClusterIP")]);
+        let text = |field: &str| spec.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (affinity, service_type) = (text("sessionAffinity"), text("type"));
+        match affinity.as_str() {
+            "ClientIP" => {
+                let client = object(object(spec, "sessionAffinityConfig"), "clientIP");
+                absent(client, "timeoutSeconds", 10800);
+            }
+            "None" => {
+                spec.remove("sessionAffinityConfig");
+            }
+            _ => {}
+        }
+        each(spec, "ports", |port| {
+            absent_texts(port, &[("protocol", "TCP")]);
+            let unset =
+                matches!(port.get("targetPort"), None | Some(Value::Null)) || port.get("targetPort") == Some(&json!(0));
+            let unset = unset || port.get("targetPort") == Some(&json!(""));
+            if unset {
+                let number = port.get("port").cloned().unwrap_or(json!(0));
+                port.insert("targetPort".to_owned(), number);
+            }
+        });
+        let external = matches!(service_type.as_str(), "NodePort" | "LoadBalancer");
+        let has_external_ips = spec.get("externalIPs").and_then(Value::as_array).is_some_and(|l| !l.is_empty());
+        if external || (service_type == "ClusterIP" && has_external_ips) {
+            absent_texts(spec, &[("externalTrafficPolicy", "Cluster")]);
+        }
+        if matches!(service_type.as_str(), "ClusterIP" | "NodePort" | "LoadBalancer") {
+            absent(spec, "internalTrafficPolicy", "Cluster");
+        }
+        if service_type == "LoadBalancer" {
+            absent(spec, "allocateLoadBalancerNodePorts", true);
+        }
+        object_at(value.as_object_mut().unwrap_or(&mut serde_json::Map::new()), "status", |status| {
+            object_at(status, "loadBalancer", |balancer| {
+                each(balancer, "ingress", |ingress| {
+                    if ingress.get("ip").is_some() {
+                        absent(ingress, "ipMode", "VIP");
+                    }
+                });
+            });
+        });
+    }
+
+    fn field_labels(&self) -> &'static [&'static str] {
+        &["spec.clusterIP", "spec.type"]
+    }
+
+    fn validate_name(&self, value: &str, prefix: bool) -> Vec<String> {
+        name::dns1035_label(value, prefix)
+    }
+
+    fn has_status(&self) -> bool {
+        true
+    }
+}

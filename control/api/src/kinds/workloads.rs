@@ -1,0 +1,177 @@
+//! Deployment, ReplicaSet, ReplicationController, DaemonSet, StatefulSet, Job, CronJob: defaults around a pod template; pure.
+
+use serde_json::{Map, Value, json};
+
+use super::pod_spec;
+use crate::meta;
+use crate::schema::default::{absent, absent_texts, each, object, object_at};
+use crate::strategy::Strategy;
+
+type Object = Map<String, Value>;
+
+/// A kind with a pod template; the function fills in its `spec`.
+pub(super) struct Workload {
+    name: &'static str,
+    defaults: fn(&mut Object),
+    /// Labels of the template become those of the object when it has none.
+    labels_from_template: bool,
+}
+
+impl std::fmt::Debug for Workload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Strategy for Workload {
+    fn defaults(&self, value: &mut Value) {
+        if let Some(Value::Object(spec)) = value.get_mut("spec") {
+            (self.defaults)(spec);
+        }
+        if self.labels_from_template {
+            let labels = value.get("spec").and_then(|s| s.get("template")?.get("metadata")?.get("labels")).cloned();
+            if let Some(labels) = labels {
+                absent(meta::metadata_mut(value), "labels", labels);
+            }
+        }
+    }
+
+    fn has_status(&self) -> bool {
+        true
+    }
+
+    fn has_generation(&self) -> bool {
+        true
+    }
+
+    fn field_labels(&self) -> &'static [&'static str] {
+        match self.name {
+            "Job" => &["status.successful"],
+            "ReplicaSet" | "ReplicationController" => &["status.replicas"],
+            _ => &[],
+        }
+    }
+
+    fn selectable_field(&self, value: &Value, label: &str) -> String {
+        let field = if label == "status.successful" { "succeeded" } else { "replicas" };
+        value.get("status").and_then(|s| s.get(field)).and_then(Value::as_i64).unwrap_or_default().to_string()
+    }
+}
+
+const fn workload(name: &'static str, defaults: fn(&mut Object)) -> Workload {
+    Workload { name, defaults, labels_from_template: false }
+}
+
+pub(super) const DEPLOYMENT: Workload = workload("Deployment", |spec| {
+    pod_spec::template(spec);
+    absent(spec, "replicas", 1);
+    let strategy = object(spec, "strategy");
+    absent_texts(strategy, &[("type", "RollingUpdate")]);
+    if strategy.get("type").and_then(Value::as_str) == Some("RollingUpdate") {
+        let rolling = object(strategy, "rollingUpdate");
+        absent(rolling, "maxUnavailable", "25%");
+        absent(rolling, "maxSurge", "25%");
+    }
+    absent(spec, "revisionHistoryLimit", 10);
+    absent(spec, "progressDeadlineSeconds", 600);
+});
+
+pub(super) const REPLICA_SET: Workload = workload("ReplicaSet", |spec| {
+    pod_spec::template(spec);
+    absent(spec, "replicas", 1);
+});
+
+pub(super) const REPLICATION_CONTROLLER: Workload = Workload {
+    name: "ReplicationController",
+    defaults: |spec| {
+        pod_spec::template(spec);
+        absent(spec, "replicas", 1);
+        let labels = spec.get("template").and_then(|t| t.get("metadata")?.get("labels")).cloned();
+        if let Some(labels) = labels {
+            absent(spec, "selector", labels);
+        }
+    },
+    labels_from_template: true,
+};
+
+pub(super) const DAEMON_SET: Workload = workload("DaemonSet", |spec| {
+    pod_spec::template(spec);
+    let strategy = object(spec, "updateStrategy");
+    absent_texts(strategy, &[("type", "RollingUpdate")]);
+    if strategy.get("type").and_then(Value::as_str) == Some("RollingUpdate") {
+        let rolling = object(strategy, "rollingUpdate");
+        absent(rolling, "maxUnavailable", 1);
+        absent(rolling, "maxSurge", 0);
+    }
+    absent(spec, "revisionHistoryLimit", 10);
+});
+
+pub(super) const STATEFUL_SET: Workload = workload("StatefulSet", |spec| {
+    pod_spec::template(spec);
+    absent_texts(spec, &[("podManagementPolicy", "OrderedReady")]);
+    let strategy = object(spec, "updateStrategy");
+    absent_texts(strategy, &[("type", "RollingUpdate")]);
+    if strategy.get("type").and_then(Value::as_str) == Some("RollingUpdate") {
+        absent(object(strategy, "rollingUpdate"), "partition", 0);
+    }
+    let retention = object(spec, "persistentVolumeClaimRetentionPolicy");
+    absent_texts(retention, &[("whenDeleted", "Retain"), ("whenScaled", "Retain")]);
+    absent(spec, "replicas", 1);
+    absent(spec, "revisionHistoryLimit", 10);
+    each(spec, "volumeClaimTemplates", |claim| {
+        absent_texts(claim, &[("apiVersion", "v1"), ("kind", "PersistentVolumeClaim")]);
+        absent(object(claim, "spec"), "volumeMode", "Filesystem");
+        absent_texts(object(claim, "status"), &[("phase", "Pending")]);
+    });
+});
+
+pub(super) const JOB: Workload = Workload { name: "Job", defaults: job_spec, labels_from_template: true };
+
+fn job_spec(spec: &mut Object) {
+    pod_spec::template(spec);
+    let given = |spec: &Object, field: &str| spec.get(field).is_some_and(|v| !v.is_null());
+    if !given(spec, "parallelism") {
+        if !given(spec, "completions") {
+            absent(spec, "completions", 1);
+        }
+        absent(spec, "parallelism", 1);
+    }
+    let limit = if given(spec, "backoffLimitPerIndex") { i64::from(i32::MAX) } else { 6 };
+    absent(spec, "backoffLimit", limit);
+    absent(spec, "completionMode", "NonIndexed");
+    absent(spec, "suspend", false);
+    absent(spec, "manualSelector", false);
+    let replacement = if given(spec, "podFailurePolicy") { "Failed" } else { "TerminatingOrFailed" };
+    absent(spec, "podReplacementPolicy", replacement);
+    object_at(spec, "podFailurePolicy", |policy| {
+        each(policy, "rules", |rule| {
+            each(rule, "onPodConditions", |pattern| absent_texts(pattern, &[("status", "True")]))
+        });
+    });
+}
+
+pub(super) const CRON_JOB: Workload = workload("CronJob", |spec| {
+    object_at(spec, "jobTemplate", |template| object_at(template, "spec", pod_spec::template));
+    absent_texts(spec, &[("concurrencyPolicy", "Allow")]);
+    absent(spec, "suspend", json!(false));
+    absent(spec, "successfulJobsHistoryLimit", 3);
+    absent(spec, "failedJobsHistoryLimit", 1);
+});
+
+/// `PodTemplate`, whose template stands at the top.
+#[derive(Debug)]
+pub(super) struct PodTemplate;
+
+impl Strategy for PodTemplate {
+    fn defaults(&self, value: &mut Value) {
+        pod_spec::template(meta::as_map_mut(value));
+    }
+
+    fn has_generation(&self) -> bool {
+        true
+    }
+
+    fn generation_fields(&self) -> &'static [&'static str] {
+        &["template"]
+    }
+}
