@@ -132,7 +132,7 @@ fn ports(spec: &Value, kind: &str, headless: bool, path: &Path, errors: &mut Err
                     ));
                 }
             }
-            _ => {}
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {}
         }
         if let Some(application) = text(port, "appProtocol") {
             words(&at.child("appProtocol"), application, name::qualified_name(application), errors);

@@ -90,7 +90,7 @@ fn percent(value: &Value) -> Option<i64> {
 pub(crate) fn count_or_percent(value: &Value, path: &Path, errors: &mut Errors) {
     match value {
         Value::String(given) => {
-            if !given.strip_suffix('%').is_some_and(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit())) {
+            if given.strip_suffix('%').is_none_or(|p| p.is_empty() || !p.bytes().all(|b| b.is_ascii_digit())) {
                 let detail = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
                 errors.push(FieldError::invalid_text(path, given, detail));
             }
@@ -100,7 +100,7 @@ pub(crate) fn count_or_percent(value: &Value, path: &Path, errors: &mut Errors) 
                 errors.push(FieldError::invalid_number(path, number, NEGATIVE));
             }
         }
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {}
     }
 }
 

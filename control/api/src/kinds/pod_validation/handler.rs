@@ -107,6 +107,8 @@ fn handler(handler: &Value, ways: &[&str], path: &Path, errors: &mut Errors) {
 fn port(port: &Value, path: &Path, errors: &mut Errors) {
     match port {
         Value::String(name) => words(path, name, port_name(name), errors),
-        other => port_number(other.as_i64().unwrap_or(0), path, errors),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            port_number(port.as_i64().unwrap_or(0), path, errors);
+        }
     }
 }
