@@ -260,3 +260,6 @@ impl Store for Etcd {
         .boxed()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,3 +24,6 @@ pub mod etcd;
 pub mod compaction;
 
 pub mod watch_cache;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;

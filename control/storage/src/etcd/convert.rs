@@ -40,7 +40,7 @@ pub(crate) fn error_of(error: &Error, request: Request) -> StoreError {
         StoreError::Compacted { compacted: at + 1 }
     } else if says("required revision is a future revision") {
         StoreError::FutureRevision { requested: at, current: at.saturating_sub(1) }
-    } else if says("requested lease not found") {
+    } else if says("lease not found") {
         StoreError::LeaseNotFound { lease }
     } else if says("request is too large") || says("larger than max") {
         StoreError::TooLarge { bytes, limit: DEFAULT_REQUEST_BYTES }
