@@ -1,1 +1,3 @@
-//! Skeleton.
+//! The node's network agent: from Services to the kernel.
+
+pub mod datapath;

@@ -1,5 +1,7 @@
-//! `BACKEND_COUNT`: connections per backend of a Service. Elements are made and removed by the agent, counted up by the
-//! socket and packet programs, read by the agent and the operator's view.
+//! `BACKEND_COUNT`: connected sockets per backend of a Service.
+//!
+//! Elements are made and removed by the agent, counted up by the
+//! socket programs, read by the agent and the operator's view. Flows on the packet path are in [`super::conntrack`].
 
 use super::backend::Backend;
 use crate::address::Address;
@@ -64,9 +66,9 @@ impl BackendCountKey {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct BackendCount {
-    /// Connections begun: connects, and flows on the packet path.
+    /// Sockets connected.
     pub opened: u64,
-    /// Connections ended: sockets released, flows expired.
+    /// Sockets released, or connected elsewhere.
     pub closed: u64,
 }
 map_type!(BackendCount, size = 16);

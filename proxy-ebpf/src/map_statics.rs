@@ -1,0 +1,55 @@
+//! Every map, in the order of `skep_proxy_ebpf::maps`. To the steps.
+
+use aya_ebpf::{
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkStorage},
+    macros::btf_map,
+};
+use skep_proxy_ebpf::maps::{
+    backend::{self, ChunkKey, ChunkValue},
+    backend_count::{self, BackendCount, BackendCountKey},
+    config::{self, NodeConfig},
+    conntrack::{self, ConntrackKey, ConntrackValue},
+    drop_count::{self, DropCount},
+    fragment::{self, FragmentKey, FragmentValue},
+    node::{self, NodeKey, NodeValue},
+    pod::{self, PodKey, PodValue},
+    service::{self, ServiceKey, ServiceValue},
+    socket_origin::SocketOrigin,
+    udp_peer::UdpPeers,
+};
+
+/// `BPF_F_NO_PREALLOC`: memory is taken as elements come.
+const ON_DEMAND: usize = 1;
+
+#[btf_map]
+pub(crate) static CONFIG: Array<NodeConfig, { config::CAPACITY as usize }> = Array::new();
+#[btf_map]
+pub(crate) static BACKENDS: HashMap<ChunkKey, ChunkValue, { backend::CAPACITY as usize }, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub(crate) static BACKEND_COUNT: HashMap<
+    BackendCountKey,
+    BackendCount,
+    { backend_count::CAPACITY as usize },
+    ON_DEMAND,
+> = HashMap::new();
+#[btf_map]
+pub(crate) static SERVICES: HashMap<ServiceKey, ServiceValue, { service::CAPACITY as usize }, ON_DEMAND> =
+    HashMap::new();
+#[btf_map]
+pub(crate) static PODS: HashMap<PodKey, PodValue, { pod::CAPACITY as usize }, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub(crate) static NODES: LpmTrie<NodeKey, NodeValue, { node::CAPACITY as usize }> = LpmTrie::new();
+#[btf_map]
+pub(crate) static SOCKET_ORIGIN: SkStorage<SocketOrigin> = SkStorage::new();
+#[btf_map]
+pub(crate) static UDP_PEERS: SkStorage<UdpPeers> = SkStorage::new();
+#[btf_map]
+pub(crate) static CONNTRACK: HashMap<ConntrackKey, ConntrackValue, { conntrack::CAPACITY as usize }, ON_DEMAND> =
+    HashMap::new();
+#[btf_map]
+pub(crate) static CONNTRACK_CLOCK: Array<u64, 1> = Array::new();
+#[btf_map]
+pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentValue, { fragment::CAPACITY as usize }> =
+    LruHashMap::new();
+#[btf_map]
+pub(crate) static DROP_COUNT: PerCpuArray<DropCount, { drop_count::CAPACITY as usize }> = PerCpuArray::new();
