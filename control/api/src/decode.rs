@@ -13,7 +13,7 @@ mod reader;
 mod type_meta;
 mod yaml;
 
-pub(crate) use type_meta::Gvk;
+pub(crate) use type_meta::{Gvk, not_registered};
 pub use yaml::to_value as yaml_to_value;
 
 /// The form of a body.
@@ -183,6 +183,14 @@ fn decode_to(
 /// The bare reason, for instance `strict decoding error: unknown field "spec.foo"`; the caller puts it into its context.
 pub fn retype(value: Value, schema: &ObjectType, validation: FieldValidation) -> Result<Decoded, String> {
     finish(reader::read(schema, value)?, schema, validation)
+}
+
+/// Parses any JSON and names its duplicate fields; the error is Go's words.
+pub(crate) fn json_with_duplicates(body: &[u8]) -> Result<(Value, Vec<String>), String> {
+    if let Some(why) = go_json::syntax_error(body) {
+        return Err(why);
+    }
+    reader::read_any(&mut serde_json::Deserializer::from_slice(body))
 }
 
 fn finish(read: reader::Read, schema: &ObjectType, validation: FieldValidation) -> Result<Decoded, String> {

@@ -12,11 +12,11 @@ mod config_map;
 pub mod pod;
 mod pod_spec;
 pub mod pod_validation;
-pub mod service_validation;
-pub mod workload_validation;
 mod rbac;
 mod registry;
 mod service;
+pub mod service_validation;
+pub mod workload_validation;
 mod workloads;
 
 /// Whether objects live in a namespace.

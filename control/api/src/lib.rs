@@ -17,6 +17,7 @@ pub mod meta;
 pub mod name;
 pub mod object;
 pub mod ownership;
+pub mod patch;
 pub mod protobuf;
 pub mod quantity;
 pub mod schema;

@@ -200,6 +200,12 @@ impl ObjectRef {
         Self(Which::Made(object))
     }
 
+    /// Whether the type comes from the built-in table.
+    #[must_use]
+    pub fn is_builtin(&self) -> bool {
+        matches!(self.0, Which::Builtin(_))
+    }
+
     /// The type itself.
     #[must_use]
     pub fn get(&self) -> &ObjectType {

@@ -39,6 +39,13 @@ pub(super) fn read<'de, D: Deserializer<'de>>(schema: &ObjectType, source: D) ->
     }
 }
 
+/// Reads anything, looking only for duplicate fields.
+pub(super) fn read_any<'de, D: Deserializer<'de>>(source: D) -> Result<(Value, Vec<String>), String> {
+    let mut state = State::default();
+    let value = Node { state: &mut state, expected: Expected::Any }.deserialize(source).map_err(|e| e.to_string())?;
+    Ok((value, state.strict))
+}
+
 #[derive(Default)]
 struct State {
     /// Where we are, as strict errors show it: `spec.containers[0].image`.
@@ -86,6 +93,8 @@ impl State {
 enum Expected<'a> {
     Object(&'a ObjectType),
     Value(&'a Type),
+    /// Anything; nulls stay.
+    Any,
 }
 
 impl Expected<'_> {
@@ -93,6 +102,7 @@ impl Expected<'_> {
         match self {
             Self::Object(object) => go_object(object).into(),
             Self::Value(ty) => go_type(ty),
+            Self::Any => "interface {}".into(),
         }
     }
 }
@@ -142,7 +152,11 @@ impl Node<'_, '_> {
     }
 
     fn integer(self, number: i128, written: &dyn fmt::Display) -> Value {
-        let Expected::Value(ty) = self.expected else { return self.mismatch("number") };
+        let ty = match self.expected {
+            Expected::Value(ty) => ty,
+            Expected::Any => &Type::Raw,
+            Expected::Object(_) => return self.mismatch("number"),
+        };
         let fits = match ty {
             Type::Int32 | Type::IntOrString => i32::try_from(number).is_ok(),
             _ => true,
@@ -208,7 +222,11 @@ impl Node<'_, '_> {
     }
 
     fn text(self, text: String) -> Value {
-        let Expected::Value(ty) = self.expected else { return self.mismatch("string") };
+        let ty = match self.expected {
+            Expected::Value(ty) => ty,
+            Expected::Any => &Type::Raw,
+            Expected::Object(_) => return self.mismatch("string"),
+        };
         match ty {
             Type::String | Type::Raw | Type::IntOrString => Value::String(text),
             Type::Bytes => self.bytes(text),
@@ -330,7 +348,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
 
     fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
         Ok(match self.expected {
-            Expected::Value(Type::Bool | Type::Raw | Type::SchemaOrBool) => Value::Bool(value),
+            Expected::Value(Type::Bool | Type::Raw | Type::SchemaOrBool) | Expected::Any => Value::Bool(value),
             Expected::Value(Type::Quantity) => self.quantity("true"),
             Expected::Value(_) | Expected::Object(_) => self.mismatch("bool"),
         })
@@ -346,7 +364,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
         Ok(match self.expected {
-            Expected::Value(Type::Double | Type::Raw) => Value::from(value),
+            Expected::Value(Type::Double | Type::Raw) | Expected::Any => Value::from(value),
             Expected::Value(Type::Int32 | Type::Int64 | Type::IntOrString) => {
                 self.mismatch(&format!("number {value:?}"))
             }
@@ -368,6 +386,19 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
         match expected {
             Expected::Value(Type::List(inner) | Type::WrappedList(inner)) => self.list(inner, source),
             Expected::Value(Type::Raw) => self.list(&Type::Raw, source),
+            Expected::Any => {
+                let mut items = Vec::new();
+                let state = self.state;
+                loop {
+                    let step = format!("[{}]", items.len());
+                    let item = state
+                        .at(&step, false, |state| source.next_element_seed(Node { state, expected: Expected::Any }))?;
+                    match item {
+                        Some(item) => items.push(item),
+                        None => return Ok(Value::Array(items)),
+                    }
+                }
+            }
             Expected::Value(Type::SchemaOrArray) => self.list(&Type::Object(schema::json_schema_props()), source),
             Expected::Value(Type::SchemaOrStrings) => self.list(&Type::String, source),
             Expected::Value(_) | Expected::Object(_) => {
@@ -387,6 +418,21 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
                 self.object(props.get(), source)
             }
             Expected::Value(Type::Map(inner)) => self.map(inner, source),
+            Expected::Any => {
+                let mut map = Map::new();
+                let state = self.state;
+                while let Some(key) = source.next_key::<Cow<'_, str>>()? {
+                    let key = key.into_owned();
+                    let value = state.at(&key, true, |state| {
+                        if map.contains_key(&key) {
+                            state.strict("duplicate");
+                        }
+                        source.next_value_seed(Node { state, expected: Expected::Any })
+                    })?;
+                    map.insert(key, value);
+                }
+                Ok(Value::Object(map))
+            }
             Expected::Value(Type::Raw) => {
                 let mut map = Map::new();
                 while let Some((key, value)) = source.next_entry::<String, Value>()? {
