@@ -26,8 +26,10 @@ use skep_api::kinds::Kinds;
 
 use self::definitions::Definitions;
 
-/// Media type of the protobuf form of v2.
-pub const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// Media type by which clients ask for the protobuf form of v2.
+const V2_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// Media type of the answer: a `Content-Type` may hold no `@`.
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 const JSON: &str = "application/json";
 
 /// Which version of `OpenAPI` a document is written in.
@@ -182,7 +184,9 @@ pub fn v2_wants_protobuf(accept: &str) -> bool {
     let entries = accept.split(',').map(|entry| entry.split(';').next().unwrap_or_default().trim());
     for media in entries {
         match media {
-            V2_PROTOBUF | "application/com.github.googleapis.gnostic.OpenAPIv2@68f4ded+protobuf" => return true,
+            V2_ASKED | V2_PROTOBUF | "application/com.github.googleapis.gnostic.OpenAPIv2@68f4ded+protobuf" => {
+                return true;
+            }
             "application/json" | "application/*" | "*/*" => return false,
             _ => {}
         }
