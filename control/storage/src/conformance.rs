@@ -67,7 +67,7 @@ cases! {
     leases::keep_alive_and_detach,
     leases::unknown_leases_are_refused,
     compaction::old_revisions_are_refused,
-    compaction::etcd_18089_a_delete_at_the_compaction_is_delivered,
+    compaction::etcd_18089_a_delete_at_the_compaction_is_not_lost,
     compaction::etcd_19179_a_delete_below_a_compaction_is_told,
     compaction::etcd_18667_a_transaction_reads_no_compacted_revision,
     compaction::etcd_17780_revisions_never_go_back,
