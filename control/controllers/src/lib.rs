@@ -39,6 +39,11 @@ pub mod trigger_time;
 pub mod endpoint_slice;
 pub mod endpoint_slice_mirroring;
 pub mod endpoints;
+// nodes and namespaces
+pub mod node_ipam;
+pub mod namespace_defaults;
+pub mod resource_list;
+pub mod namespace;
 
 pub use config::{Args, Config};
 pub use runner::run;

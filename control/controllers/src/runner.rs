@@ -8,6 +8,9 @@ use crate::endpoint_slice_mirroring::EndpointSliceMirroring;
 use crate::endpoints::EndpointsController;
 use crate::event_recorder::EventRecorder;
 use crate::leader::Candidate;
+use crate::namespace::NamespaceController;
+use crate::namespace_defaults::NamespaceDefaults;
+use crate::node_ipam::NodeIpam;
 use crate::replica_set::ReplicaController;
 use crate::tasks::Tasks;
 use k8s_openapi::api::apps::v1::ReplicaSet;
@@ -68,4 +71,9 @@ fn start_controllers(config: &Config, cluster: &Arc<Cluster>, tasks: &mut Tasks)
     EndpointSliceController::start(cluster, tasks);
     EndpointSliceMirroring::start(cluster, tasks);
     EndpointsController::start(cluster, tasks);
+    if config.allocate_node_cidrs {
+        NodeIpam::start(config, cluster, tasks);
+    }
+    NamespaceDefaults::start(config, cluster, tasks);
+    NamespaceController::start(cluster, tasks);
 }
