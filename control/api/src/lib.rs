@@ -9,6 +9,7 @@
 //! The object model is [`serde_json::Value`]; its maps are sorted, so that one object has one canonical text.
 //! Nothing here reads a clock, a file or the network: times, UIDs and random suffixes are handed in.
 
+pub mod conversion;
 pub mod decode;
 pub mod encode;
 pub mod field;
@@ -21,5 +22,6 @@ pub mod patch;
 pub mod protobuf;
 pub mod quantity;
 pub mod schema;
+pub mod selector;
 pub mod strategy;
 pub mod time;

@@ -109,11 +109,28 @@ impl Strategy for Secret {
     }
 }
 
+/// Events of core, and under other names the same ones in `events.k8s.io`.
 #[derive(Debug)]
-pub(super) struct Event;
+pub(super) struct Event {
+    pub(super) core: bool,
+}
 
 impl Strategy for Event {
     fn field_labels(&self) -> &'static [&'static str] {
+        if !self.core {
+            return &[
+                "regarding.kind",
+                "regarding.namespace",
+                "regarding.name",
+                "regarding.uid",
+                "regarding.apiVersion",
+                "regarding.resourceVersion",
+                "regarding.fieldPath",
+                "reason",
+                "reportingController",
+                "type",
+            ];
+        }
         &[
             "involvedObject.kind",
             "involvedObject.namespace",

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::pod_spec;
+use super::{pod_spec, pod_validation};
+use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::quantity::Quantity;
 use crate::strategy::{Part, Strategy};
@@ -35,6 +36,20 @@ impl Strategy for Pod {
             // The class is set once.
             let class = old.get("status").and_then(|s| s.get("qosClass")).cloned();
             meta::map_mut(new, "status").extend(class.map(|c| ("qosClass".to_owned(), c)));
+        }
+    }
+
+    fn validate_create(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        pod_validation::pod_spec(&object["spec"], &Path::new("spec"), &mut errors);
+        errors
+    }
+
+    fn validate_update(&self, part: Part<'_>, new: &Value, old: &Value) -> Vec<FieldError> {
+        match part {
+            Part::Whole => pod_validation::pod_update(new, old),
+            Part::Other("ephemeralcontainers" | "resize") => self.validate_create(new),
+            Part::Status | Part::Other(_) => Vec::new(),
         }
     }
 

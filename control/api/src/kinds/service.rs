@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::service_validation;
+use crate::field::FieldError;
 use crate::name;
 use crate::schema::default::{absent, absent_texts, each, object, object_at};
-use crate::strategy::Strategy;
+use crate::strategy::{Part, Strategy};
 
 #[derive(Debug)]
 pub(super) struct Service;
@@ -55,6 +57,21 @@ impl Strategy for Service {
                 });
             });
         });
+    }
+
+    fn validate_create(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        service_validation::service(object, &mut errors);
+        errors
+    }
+
+    fn validate_update(&self, part: Part<'_>, new: &Value, old: &Value) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        if part == Part::Whole {
+            service_validation::service(new, &mut errors);
+            service_validation::service_update(new, old, &mut errors);
+        }
+        errors
     }
 
     fn field_labels(&self) -> &'static [&'static str] {

@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::pod_spec;
+use super::{pod_spec, workload_validation as rules};
+use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::schema::default::{absent, absent_texts, each, object, object_at};
-use crate::strategy::Strategy;
+use crate::strategy::{Part, Strategy};
 
 type Object = Map<String, Value>;
 
@@ -13,6 +14,9 @@ type Object = Map<String, Value>;
 pub(super) struct Workload {
     name: &'static str,
     defaults: fn(&mut Object),
+    validate: fn(&Value, &mut Vec<FieldError>),
+    /// What may not change, besides the rules of the new object itself: new, old.
+    validate_update: fn(&Value, &Value, &mut Vec<FieldError>),
     /// Labels of the template become those of the object when it has none.
     labels_from_template: bool,
 }
@@ -36,6 +40,21 @@ impl Strategy for Workload {
         }
     }
 
+    fn validate_create(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        (self.validate)(object, &mut errors);
+        errors
+    }
+
+    fn validate_update(&self, part: Part<'_>, new: &Value, old: &Value) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        if part == Part::Whole {
+            (self.validate)(new, &mut errors);
+            (self.validate_update)(new, old, &mut errors);
+        }
+        errors
+    }
+
     fn has_status(&self) -> bool {
         true
     }
@@ -47,7 +66,7 @@ impl Strategy for Workload {
     fn field_labels(&self) -> &'static [&'static str] {
         match self.name {
             "Job" => &["status.successful"],
-            "ReplicaSet" | "ReplicationController" => &["status.replicas"],
+            "ReplicationController" => &["status.replicas"],
             _ => &[],
         }
     }
@@ -58,28 +77,43 @@ impl Strategy for Workload {
     }
 }
 
-const fn workload(name: &'static str, defaults: fn(&mut Object)) -> Workload {
-    Workload { name, defaults, labels_from_template: false }
+const fn workload(
+    name: &'static str,
+    defaults: fn(&mut Object),
+    validate: fn(&Value, &mut Vec<FieldError>),
+    validate_update: fn(&Value, &Value, &mut Vec<FieldError>),
+) -> Workload {
+    Workload { name, defaults, validate, validate_update, labels_from_template: false }
 }
 
-pub(super) const DEPLOYMENT: Workload = workload("Deployment", |spec| {
-    pod_spec::template(spec);
-    absent(spec, "replicas", 1);
-    let strategy = object(spec, "strategy");
-    absent_texts(strategy, &[("type", "RollingUpdate")]);
-    if strategy.get("type").and_then(Value::as_str) == Some("RollingUpdate") {
-        let rolling = object(strategy, "rollingUpdate");
-        absent(rolling, "maxUnavailable", "25%");
-        absent(rolling, "maxSurge", "25%");
-    }
-    absent(spec, "revisionHistoryLimit", 10);
-    absent(spec, "progressDeadlineSeconds", 600);
-});
+pub(super) const DEPLOYMENT: Workload = workload(
+    "Deployment",
+    |spec| {
+        pod_spec::template(spec);
+        absent(spec, "replicas", 1);
+        let strategy = object(spec, "strategy");
+        absent_texts(strategy, &[("type", "RollingUpdate")]);
+        if strategy.get("type").and_then(Value::as_str) == Some("RollingUpdate") {
+            let rolling = object(strategy, "rollingUpdate");
+            absent(rolling, "maxUnavailable", "25%");
+            absent(rolling, "maxSurge", "25%");
+        }
+        absent(spec, "revisionHistoryLimit", 10);
+        absent(spec, "progressDeadlineSeconds", 600);
+    },
+    rules::deployment,
+    rules::selector_is_kept,
+);
 
-pub(super) const REPLICA_SET: Workload = workload("ReplicaSet", |spec| {
-    pod_spec::template(spec);
-    absent(spec, "replicas", 1);
-});
+pub(super) const REPLICA_SET: Workload = workload(
+    "ReplicaSet",
+    |spec| {
+        pod_spec::template(spec);
+        absent(spec, "replicas", 1);
+    },
+    rules::replica_set,
+    rules::selector_is_kept,
+);
 
 pub(super) const REPLICATION_CONTROLLER: Workload = Workload {
     name: "ReplicationController",
@@ -91,41 +125,64 @@ pub(super) const REPLICATION_CONTROLLER: Workload = Workload {
             absent(spec, "selector", labels);
         }
     },
+    validate: rules::replication_controller,
+    validate_update: |_new, _old, _errors| {},
     labels_from_template: true,
 };
 
-pub(super) const DAEMON_SET: Workload = workload("DaemonSet", |spec| {
-    pod_spec::template(spec);
-    let strategy = object(spec, "updateStrategy");
-    absent_texts(strategy, &[("type", "RollingUpdate")]);
-    if strategy.get("type").and_then(Value::as_str) == Some("RollingUpdate") {
-        let rolling = object(strategy, "rollingUpdate");
-        absent(rolling, "maxUnavailable", 1);
-        absent(rolling, "maxSurge", 0);
-    }
-    absent(spec, "revisionHistoryLimit", 10);
-});
+pub(super) const DAEMON_SET: Workload = workload(
+    "DaemonSet",
+    |spec| {
+        pod_spec::template(spec);
+        let strategy = object(spec, "updateStrategy");
+        absent_texts(strategy, &[("type", "RollingUpdate")]);
+        if strategy.get("type").and_then(Value::as_str) == Some("RollingUpdate") {
+            let rolling = object(strategy, "rollingUpdate");
+            absent(rolling, "maxUnavailable", 1);
+            absent(rolling, "maxSurge", 0);
+        }
+        absent(spec, "revisionHistoryLimit", 10);
+    },
+    rules::daemon_set,
+    rules::selector_is_kept,
+);
 
-pub(super) const STATEFUL_SET: Workload = workload("StatefulSet", |spec| {
-    pod_spec::template(spec);
-    absent_texts(spec, &[("podManagementPolicy", "OrderedReady")]);
-    let strategy = object(spec, "updateStrategy");
-    absent_texts(strategy, &[("type", "RollingUpdate")]);
-    if strategy.get("type").and_then(Value::as_str) == Some("RollingUpdate") {
-        absent(object(strategy, "rollingUpdate"), "partition", 0);
-    }
-    let retention = object(spec, "persistentVolumeClaimRetentionPolicy");
-    absent_texts(retention, &[("whenDeleted", "Retain"), ("whenScaled", "Retain")]);
-    absent(spec, "replicas", 1);
-    absent(spec, "revisionHistoryLimit", 10);
-    each(spec, "volumeClaimTemplates", |claim| {
-        absent_texts(claim, &[("apiVersion", "v1"), ("kind", "PersistentVolumeClaim")]);
-        absent(object(claim, "spec"), "volumeMode", "Filesystem");
-        absent_texts(object(claim, "status"), &[("phase", "Pending")]);
-    });
-});
+pub(super) const STATEFUL_SET: Workload = workload(
+    "StatefulSet",
+    |spec| {
+        pod_spec::template(spec);
+        absent_texts(spec, &[("podManagementPolicy", "OrderedReady")]);
+        let strategy = object(spec, "updateStrategy");
+        absent_texts(strategy, &[("type", "RollingUpdate")]);
+        if strategy.get("type").and_then(Value::as_str) == Some("RollingUpdate") {
+            absent(object(strategy, "rollingUpdate"), "partition", 0);
+        }
+        let retention = object(spec, "persistentVolumeClaimRetentionPolicy");
+        absent_texts(retention, &[("whenDeleted", "Retain"), ("whenScaled", "Retain")]);
+        absent(spec, "replicas", 1);
+        absent(spec, "revisionHistoryLimit", 10);
+        each(spec, "volumeClaimTemplates", |claim| {
+            absent_texts(claim, &[("apiVersion", "v1"), ("kind", "PersistentVolumeClaim")]);
+            absent(object(claim, "spec"), "volumeMode", "Filesystem");
+            absent_texts(object(claim, "status"), &[("phase", "Pending")]);
+        });
+    },
+    rules::stateful_set,
+    rules::stateful_set_update,
+);
 
-pub(super) const JOB: Workload = Workload { name: "Job", defaults: job_spec, labels_from_template: true };
+pub(super) const JOB: Workload = Workload {
+    name: "Job",
+    defaults: job_spec,
+    validate: |job, errors| rules::template(&job["spec"]["template"], &Path::new("spec").child("template"), errors),
+    validate_update: |_new, _old, _errors| {},
+    labels_from_template: true,
+};
+
+fn cron_job_template(cron_job: &Value, errors: &mut Vec<FieldError>) {
+    let path = Path::new("spec").child("jobTemplate").child("spec").child("template");
+    rules::template(&cron_job["spec"]["jobTemplate"]["spec"]["template"], &path, errors);
+}
 
 fn job_spec(spec: &mut Object) {
     pod_spec::template(spec);
@@ -150,13 +207,18 @@ fn job_spec(spec: &mut Object) {
     });
 }
 
-pub(super) const CRON_JOB: Workload = workload("CronJob", |spec| {
-    object_at(spec, "jobTemplate", |template| object_at(template, "spec", pod_spec::template));
-    absent_texts(spec, &[("concurrencyPolicy", "Allow")]);
-    absent(spec, "suspend", json!(false));
-    absent(spec, "successfulJobsHistoryLimit", 3);
-    absent(spec, "failedJobsHistoryLimit", 1);
-});
+pub(super) const CRON_JOB: Workload = workload(
+    "CronJob",
+    |spec| {
+        object_at(spec, "jobTemplate", |template| object_at(template, "spec", pod_spec::template));
+        absent_texts(spec, &[("concurrencyPolicy", "Allow")]);
+        absent(spec, "suspend", json!(false));
+        absent(spec, "successfulJobsHistoryLimit", 3);
+        absent(spec, "failedJobsHistoryLimit", 1);
+    },
+    cron_job_template,
+    |_new, _old, _errors| {},
+);
 
 /// `PodTemplate`, whose template stands at the top.
 #[derive(Debug)]
@@ -165,6 +227,12 @@ pub(super) struct PodTemplate;
 impl Strategy for PodTemplate {
     fn defaults(&self, value: &mut Value) {
         pod_spec::template(meta::as_map_mut(value));
+    }
+
+    fn validate_create(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        rules::template(&object["template"], &Path::new("template"), &mut errors);
+        errors
     }
 
     fn has_generation(&self) -> bool {
