@@ -47,6 +47,8 @@ mod core;
 mod recover;
 
 mod backup;
+#[cfg(any(test, feature = "testing"))]
+pub mod faulty_disk;
 
 /// A range answer with more items than this is put together on a thread that may block.
 const LARGE_RANGE: u64 = 10_000;
@@ -417,3 +419,6 @@ impl Drop for WatchItems {
         drop(slot);
     }
 }
+
+#[cfg(test)]
+mod tests;

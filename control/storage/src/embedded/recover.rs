@@ -65,8 +65,19 @@ pub(crate) fn recover(disk: &dyn Disk, directory: &Path, now: Instant) -> Result
             || parse_name(name, "log").is_some_and(|n| n < first)
             || parse_name(name, "snapshot").is_some_and(|n| n < first)
     };
-    let stale = names.iter().filter(stale).map(|name| directory.join(name)).collect();
+    let mut stale: Vec<PathBuf> = names.iter().filter(stale).map(|name| directory.join(name)).collect();
     segments.retain(|segment| *segment >= first);
+    // a segment that was made but never used may have failed to become the log, which then went on before it
+    while segments.len() > 1
+        && let Some(path) = segments.last().map(|last| directory.join(log_name(*last)))
+    {
+        let file = disk.open(&path).map_err(io("open", &path))?;
+        if is_used(file.as_ref(), &path)? {
+            break;
+        }
+        segments.pop();
+        stale.push(path);
+    }
 
     let (state, snapshot_bytes) = match base {
         None => (State::new(1, 0), 0),
@@ -110,6 +121,17 @@ pub(crate) fn recover(disk: &dyn Disk, directory: &Path, now: Instant) -> Result
         }
     }
     Ok(found)
+}
+
+/// Whether a segment has more than its header.
+fn is_used(file: &dyn DiskFile, path: &Path) -> Result<bool, StoreError> {
+    let mut reader = FrameReader::new(file, path)?;
+    match reader.next()? {
+        Found::End => return Ok(false),
+        Found::Broken(_) => return Ok(reader.size() > HEADER_FRAME_MAX),
+        Found::Frame(_) => {}
+    }
+    Ok(reader.offset < reader.size())
 }
 
 struct Replay<'a> {
