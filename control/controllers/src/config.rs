@@ -35,6 +35,21 @@ pub struct Args {
     pub terminated_pod_gc_threshold: usize,
 }
 
+impl Default for Args {
+    fn default() -> Self {
+        Self {
+            cluster_cidr: vec!["10.244.0.0/16".to_owned()],
+            node_cidr_mask_size_ipv4: 24,
+            node_cidr_mask_size_ipv6: 64,
+            allocate_node_cidrs: true,
+            root_ca_file: None,
+            leader_elect: false,
+            node_monitor_grace_period: 50,
+            terminated_pod_gc_threshold: 12_500,
+        }
+    }
+}
+
 /// Settings of the controllers.
 #[derive(Clone, Debug)]
 pub struct Config {

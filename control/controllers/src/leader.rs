@@ -1,4 +1,4 @@
-//! Leader election by Lease: only the holder works. From the API server; to [`crate::runner`].
+//! Leader election by Lease: only the holder works. From the API server; to [`crate::runner`] and the scheduler.
 
 use crate::informer::describe;
 use jiff::Timestamp;
@@ -18,6 +18,29 @@ const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(2);
 /// `LEASE` as the API has it.
 const LEASE_SECONDS: i32 = 15;
+
+/// Calls `work` once the lease named `lease` is held; the token it gets is cancelled when the lease is lost.
+///
+/// # Errors
+/// Those of `work`, and when the lease is lost: the caller should end the process or start anew.
+pub async fn run_leading<F, Fut>(client: Client, lease: &'static str, stop: &CancellationToken, work: F) -> anyhow::Result<()>
+where
+    F: FnOnce(CancellationToken) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let identity = format!("skep_{:016x}", rand::random::<u64>());
+    let mut candidate = Candidate::new(client, lease, identity);
+    if !candidate.acquire(stop).await {
+        return Ok(());
+    }
+    tracing::info!(lease, "lease acquired");
+    let leading = stop.child_token();
+    let working = tokio::spawn(work(leading.clone()));
+    candidate.hold(stop).await;
+    leading.cancel();
+    working.await??;
+    if stop.is_cancelled() { Ok(()) } else { anyhow::bail!("lease kube-system/{lease} lost") }
+}
 
 /// A candidate for a lease in kube-system.
 #[derive(Debug)]

@@ -41,9 +41,15 @@ pub mod endpoint_slice_mirroring;
 pub mod endpoints;
 // nodes and namespaces
 pub mod node_ipam;
+pub mod taints;
+pub mod node_lifecycle;
+pub mod taint_eviction;
+pub mod node_ttl;
+pub mod pod_gc;
 pub mod namespace_defaults;
 pub mod resource_list;
 pub mod namespace;
+pub mod garbage;
 
 pub use config::{Args, Config};
 pub use runner::run;

@@ -7,12 +7,16 @@ use crate::endpoint_slice::EndpointSliceController;
 use crate::endpoint_slice_mirroring::EndpointSliceMirroring;
 use crate::endpoints::EndpointsController;
 use crate::event_recorder::EventRecorder;
-use crate::leader::Candidate;
+use crate::garbage::GarbageCollector;
+use crate::leader::run_leading;
 use crate::namespace::NamespaceController;
 use crate::namespace_defaults::NamespaceDefaults;
 use crate::node_ipam::NodeIpam;
+use crate::node_lifecycle::NodeLifecycle;
 use crate::replica_set::ReplicaController;
+use crate::taint_eviction::TaintEviction;
 use crate::tasks::Tasks;
+use crate::{node_ttl, pod_gc};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::ReplicationController;
 use kube::Client;
@@ -27,17 +31,8 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> any
     if !config.leader_elect {
         return work(config, client, stop).await;
     }
-    let identity = format!("skep_{:016x}", rand::random::<u64>());
-    let mut candidate = Candidate::new(client.clone(), "kube-controller-manager", identity);
-    if !candidate.acquire(&stop).await {
-        return Ok(());
-    }
-    let leading = stop.child_token();
-    let working = tokio::spawn(work(config, client, leading.clone()));
-    candidate.hold(&stop).await;
-    leading.cancel();
-    working.await??;
-    if stop.is_cancelled() { Ok(()) } else { anyhow::bail!("controllers: leadership lost") }
+    let of = client.clone();
+    run_leading(client, "kube-controller-manager", &stop, |leading| work(config, of, leading)).await
 }
 
 async fn work(config: Config, client: Client, stop: CancellationToken) -> anyhow::Result<()> {
@@ -76,4 +71,9 @@ fn start_controllers(config: &Config, cluster: &Arc<Cluster>, tasks: &mut Tasks)
     }
     NamespaceDefaults::start(config, cluster, tasks);
     NamespaceController::start(cluster, tasks);
+    NodeLifecycle::start(config, cluster, tasks);
+    TaintEviction::start(cluster, tasks);
+    node_ttl::start(cluster, tasks);
+    pod_gc::start(config, cluster, tasks);
+    GarbageCollector::start(cluster, tasks);
 }

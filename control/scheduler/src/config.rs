@@ -11,6 +11,15 @@ pub struct Args {
     /// Requests to the API server that run at once.
     #[arg(long, default_value_t = 256)]
     pub parallel_requests: usize,
+    /// Work only while holding the lease kube-system/kube-scheduler. Needed when several run.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
+    pub leader_elect: bool,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self { scheduler_name: "default-scheduler".to_owned(), parallel_requests: 256, leader_elect: false }
+    }
 }
 
 /// Settings of the scheduler.
@@ -20,6 +29,8 @@ pub struct Config {
     pub scheduler_name: String,
     /// Requests to the API server that run at once, at least 1.
     pub parallel_requests: usize,
+    /// Whether to work only while holding a lease.
+    pub leader_elect: bool,
 }
 
 /// Why the flags make no configuration.
@@ -43,6 +54,6 @@ impl TryFrom<Args> for Config {
         if args.parallel_requests == 0 {
             return Err(ConfigError::Parallel);
         }
-        Ok(Self { scheduler_name: args.scheduler_name, parallel_requests: args.parallel_requests })
+        Ok(Self { scheduler_name: args.scheduler_name, parallel_requests: args.parallel_requests, leader_elect: args.leader_elect })
     }
 }

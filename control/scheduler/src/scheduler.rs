@@ -16,6 +16,7 @@ use crate::selectors::Selector;
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Client;
+use skep_controllers::leader::run_leading;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc::Receiver;
@@ -23,11 +24,19 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Runs the scheduler until `stop`.
+/// Runs the scheduler until `stop`; with leader election only while the lease is held.
 ///
 /// # Errors
-/// When a watch ends by itself.
+/// When the lease is lost or a watch ends by itself.
 pub async fn run(config: Config, client: Client, stop: CancellationToken) -> anyhow::Result<()> {
+    if !config.leader_elect {
+        return work(config, client, stop).await;
+    }
+    let of = client.clone();
+    run_leading(client, "kube-scheduler", &stop, |leading| work(config, of, leading)).await
+}
+
+async fn work(config: Config, client: Client, stop: CancellationToken) -> anyhow::Result<()> {
     let stop = stop.child_token();
     let _ends_all = stop.clone().drop_guard();
     let mut tasks = JoinSet::new();
