@@ -1,0 +1,8 @@
+//! The kubelet on a real containerd: life cycle of static pods, restarts, volumes, probes, the server's logs and exec.
+//! Needs root, containerd, runc and a static busybox; run by `cargo xtask test` (SKEP_TEST_ROOT=1).
+
+mod node {
+    pub mod fixture;
+    pub mod life_cycle;
+    pub mod streams;
+}
