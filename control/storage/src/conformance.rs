@@ -16,6 +16,7 @@ use crate::store::{
     Event, LeaseId, RangeRequest, RangeResponse, Revision, Store, StoreError, Txn, TxnResponse, Watch, WatchItem,
 };
 
+mod cache;
 mod compaction;
 mod keys;
 mod leases;
@@ -71,6 +72,7 @@ cases! {
     compaction::etcd_19179_a_delete_below_a_compaction_is_told,
     compaction::etcd_18667_a_transaction_reads_no_compacted_revision,
     compaction::etcd_17780_revisions_never_go_back,
+    cache::the_watch_cache_shows_the_store,
 }
 
 /// A store and the prefix that belongs to a case.
