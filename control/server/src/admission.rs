@@ -87,6 +87,12 @@ pub trait Lister: Send + Sync {
     fn list(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Value>>;
     /// Whether `user` may do `verb` with the named cluster-wide object.
     fn authorized(&self, user: &User, verb: &str, group: &str, resource: &str, name: &str) -> bool;
+    /// The pods bound to a node.
+    fn pods_on(&self, node: &str) -> Vec<Arc<Value>> {
+        let mut pods = self.list("", "pods", "");
+        pods.retain(|pod| pod.pointer("/spec/nodeName").and_then(Value::as_str) == Some(node));
+        pods
+    }
 }
 
 /// What an accepted request is told.

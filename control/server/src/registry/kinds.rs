@@ -1,0 +1,86 @@
+//! Where a kind differs in the registry: what else is written with it, and how its deletion is answered. From create, update and delete.
+
+pub mod service;
+
+use bytes::Bytes;
+use serde_json::Value;
+use skep_api::kinds::Kind;
+
+use super::{Registry, Target};
+use crate::object::Object;
+use crate::status::ApiError;
+
+/// Other keys that are written in the same transaction as an object, so that a crash leaves neither without the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SideWrites {
+    /// Keys that must be free, with their values.
+    pub claims: Vec<(Bytes, Bytes)>,
+    /// Keys that are deleted.
+    pub releases: Vec<Bytes>,
+    /// Keys that must still be at a revision, with their new values.
+    pub updates: Vec<(Bytes, u64, Bytes)>,
+}
+
+impl Registry {
+    /// Chooses what an object needs besides itself (cluster IPs, node ports), fills it in, and says what to write with it.
+    pub(super) async fn allocate(
+        &self,
+        target: &Target,
+        object: &mut Value,
+        old: Option<&Value>,
+    ) -> Result<SideWrites, ApiError> {
+        if is(&target.kind, "", "services") {
+            return service::allocate(self, &self.ranges, object, old).await;
+        }
+        Ok(SideWrites::default())
+    }
+
+    /// What to delete together with an object.
+    pub(super) fn release(&self, target: &Target, object: &Object) -> SideWrites {
+        if is(&target.kind, "", "services") {
+            return service::release(self, &object.to_value());
+        }
+        SideWrites::default()
+    }
+}
+
+/// Whether a kind is this built-in resource.
+#[must_use]
+pub fn is(kind: &Kind, group: &str, plural: &str) -> bool {
+    kind.group == group && kind.plural == plural
+}
+
+/// Whether a deletion answers with the last state of the object instead of a `Status`.
+#[must_use]
+pub fn returns_deleted(kind: &Kind) -> bool {
+    match kind.group.as_str() {
+        "storage.k8s.io" | "resource.k8s.io" => true,
+        "" => matches!(
+            kind.plural.as_str(),
+            "pods" | "services" | "serviceaccounts" | "persistentvolumes" | "persistentvolumeclaims" | "podtemplates"
+                | "resourcequotas"
+        ),
+        _ => false,
+    }
+}
+
+/// What becomes of dependents when a deletion does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultPropagation {
+    /// They are collected in the background.
+    Background,
+    /// They are orphaned: what the first versions of some kinds promised.
+    Orphan,
+    /// The kind has no dependents.
+    Unsupported,
+}
+
+/// The kind's default.
+#[must_use]
+pub fn default_propagation(kind: &Kind) -> DefaultPropagation {
+    match (kind.group.as_str(), kind.plural.as_str()) {
+        ("" | "events.k8s.io", "events") => DefaultPropagation::Unsupported,
+        ("", "replicationcontrollers") | ("batch", "jobs") => DefaultPropagation::Orphan,
+        _ => DefaultPropagation::Background,
+    }
+}

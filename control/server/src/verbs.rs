@@ -1,0 +1,127 @@
+//! One verb per file: what a request does after the filters let it through. From the handler; to the registry and back as an answer.
+
+pub mod create;
+pub mod delete;
+pub mod get;
+pub mod list;
+pub mod options;
+pub mod patch;
+pub mod review;
+pub mod subresources;
+pub mod update;
+pub mod watch;
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use skep_api::kinds::{Kind, Scope};
+use skep_api::strategy::Part;
+
+use crate::answer::{Answer, Display};
+use crate::api::Api;
+use crate::negotiate::{Shape, wanted};
+use crate::registry::Target;
+use crate::request::Request;
+use crate::status::ApiError;
+use crate::table::IncludeObject;
+
+/// Answers a request for a resource.
+///
+/// # Errors
+/// What the client is told.
+pub async fn serve(api: &Arc<Api>, mut request: Request) -> Result<Answer, ApiError> {
+    let info = &request.info;
+    let kind = Arc::clone(
+        api.registry.kinds().by_resource(&info.group, &info.version, &info.resource).ok_or_else(ApiError::unknown_resource)?,
+    );
+    check_scope(&request, &kind)?;
+    if !info.subresource.is_empty() && kind.subresource(&info.subresource).is_none() {
+        return Err(ApiError::unknown_resource());
+    }
+    if matches!(request.method, Method::HEAD | Method::OPTIONS) || info.verb.is_empty() {
+        return Err(ApiError::method_not_allowed());
+    }
+    let is_part_of_kind = matches!(
+        info.subresource.as_str(),
+        "" | "status" | "finalize" | "approval" | "ephemeralcontainers" | "resize"
+    );
+    if !is_part_of_kind {
+        return subresources::serve(api, request, &kind).await;
+    }
+    if !has_verb(&kind, &info.subresource, &info.verb) {
+        return Err(ApiError::method_not_allowed());
+    }
+    let Some(target) = api.registry.target_of(&kind).filter(|_| kind.is_stored()) else {
+        return review::serve(api, &mut request, &kind).await;
+    };
+    match &*request.info.verb.clone() {
+        "get" => get::serve(&request, &target).await,
+        "list" => list::serve(&request, &target).await,
+        "watch" => watch::serve(api, &request, &target).await,
+        "create" => create::serve(api, &mut request, &target).await,
+        "update" => update::serve(api, &mut request, &target).await,
+        "patch" => patch::serve(api, &mut request, &target).await,
+        "delete" => delete::serve(api, &mut request, &target).await,
+        "deletecollection" => delete::serve_collection(api, &mut request, &target).await,
+        _ => Err(ApiError::method_not_allowed()),
+    }
+}
+
+/// A namespaced kind is asked for in a namespace, except to list it everywhere; a cluster-wide kind never is.
+fn check_scope(request: &Request, kind: &Kind) -> Result<(), ApiError> {
+    let info = &request.info;
+    let in_namespace = !info.namespace.is_empty() && info.resource != "namespaces";
+    match (kind.scope, in_namespace) {
+        (Scope::Cluster, true) => Err(ApiError::unknown_resource()),
+        (Scope::Namespaced, false) => {
+            if matches!(&*info.verb, "list" | "watch") {
+                Ok(())
+            } else if info.path_has_name() {
+                Err(ApiError::unknown_resource())
+            } else if kind.has_verb("list") {
+                Err(ApiError::method_not_allowed())
+            } else {
+                Err(ApiError::unknown_resource())
+            }
+        }
+        (Scope::Namespaced, true) | (Scope::Cluster, false) => Ok(()),
+    }
+}
+
+fn has_verb(kind: &Kind, subresource: &str, verb: &str) -> bool {
+    match kind.subresource(subresource) {
+        Some(subresource) => subresource.verbs.iter().any(|v| v == verb),
+        None => kind.has_verb(verb),
+    }
+}
+
+/// The part of the object a URL names.
+#[must_use]
+pub fn part(request: &Request) -> Part<'_> {
+    Part::from_subresource(&request.info.subresource)
+}
+
+/// The namespace of the object's key: namespaces themselves lie in none, although their URL looks so.
+#[must_use]
+pub fn namespace<'a>(request: &'a Request, target: &Target) -> &'a str {
+    match target.kind.scope {
+        Scope::Namespaced => &request.info.namespace,
+        Scope::Cluster => "",
+    }
+}
+
+/// How to show objects to this client.
+///
+/// # Errors
+/// 406, or 400 for a wrong `includeObject`.
+pub fn display(request: &Request, shape: Shape) -> Result<Display, ApiError> {
+    let include = IncludeObject::parse(request.query.text("includeObject"))
+        .map_err(|why| ApiError::bad_request(why.to_string()))?;
+    Ok(Display { wanted: wanted(&request.headers, &request.query, shape)?, include })
+}
+
+/// The code of a finished write.
+#[must_use]
+pub fn created_code(created: bool) -> StatusCode {
+    if created { StatusCode::CREATED } else { StatusCode::OK }
+}
