@@ -210,8 +210,10 @@ pub fn parse_patch(patch: &[u8]) -> Result<Value, ApplyError> {
     }
 }
 
-/// Applies `patch` for a manager. `live`: the object now, none when the apply creates it. The result is canonical, has defaults and
-/// carries the new `managedFields`; it is equal to `live` when nothing changes.
+/// Applies `patch` for a manager.
+///
+/// `live`: the object now, none when the apply creates it. The result is canonical, has defaults and carries the new `managedFields`; it
+/// is equal to `live` when nothing changes.
 ///
 /// # Errors
 /// When the patch is of another kind, does not fit the schema, or (without `force`) conflicts with other owners.

@@ -157,10 +157,7 @@ impl Node<'_, '_> {
             Expected::Any => &Type::Raw,
             Expected::Object(_) => return self.mismatch("number"),
         };
-        let fits = match ty {
-            Type::Int32 | Type::IntOrString => i32::try_from(number).is_ok(),
-            _ => true,
-        };
+        let fits = !matches!(ty, Type::Int32 | Type::IntOrString) || i32::try_from(number).is_ok();
         match ty {
             Type::Int32 | Type::Int64 | Type::IntOrString => match i64::try_from(number) {
                 Ok(number) if fits => Value::from(number),
@@ -310,10 +307,7 @@ impl Node<'_, '_> {
 }
 
 fn zero(ty: &Type) -> Value {
-    match ty {
-        Type::Object(_) => Value::Object(Map::new()),
-        other => schema::canonical::zero(other),
-    }
+    if matches!(ty, Type::Object(_)) { Value::Object(Map::new()) } else { schema::canonical::zero(ty) }
 }
 
 /// Null leaves a field as it is; a second value of an object adds to the first, as Go does it.

@@ -63,9 +63,9 @@ fn fields(api_version: &Value, kind: &Value) -> Result<Gvk, String> {
     let text = |value: &Value, field: &str| match value {
         Value::Null => Ok(String::new()),
         Value::String(text) => Ok(text.clone()),
-        other => Err(format!(
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Err(format!(
             "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go struct field .{field} of type string",
-            go_name(other)
+            go_name(value)
         )),
     };
     Gvk::new(&text(api_version, "apiVersion")?, &text(kind, "kind")?)

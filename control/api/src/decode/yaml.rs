@@ -16,13 +16,14 @@ pub(super) fn parse(body: &[u8], validation: FieldValidation) -> Result<(Value, 
     // The first pass took the last of several equal keys; a second one that refuses them tells where they are.
     let duplicate = match serde_saphyr::from_str_with_options::<Value>(text, options(DuplicateKeyPolicy::Error)) {
         Ok(_) => None,
-        Err(error) => match error.without_snippet() {
-            serde_saphyr::Error::DuplicateMappingKey { key, location } => {
+        Err(error) => {
+            if let serde_saphyr::Error::DuplicateMappingKey { key, location } = error.without_snippet() {
                 let key = key.as_deref().unwrap_or_default();
                 Some(format!("yaml: unmarshal errors:\n  line {}: key \"{key}\" already set in map", location.line()))
+            } else {
+                None
             }
-            _ => None,
-        },
+        }
     };
     Ok((value, duplicate))
 }
@@ -55,10 +56,10 @@ fn whole_numbers(value: &mut Value) {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match value {
         Value::Number(number) if number.is_f64() => {
-            if let Some(float) = number.as_f64().filter(|f| f.fract() == 0.0 && f.abs() <= EXACT) {
-                if let Ok(whole) = format!("{float:.0}").parse::<i64>() {
-                    *value = Value::Number(Number::from(whole));
-                }
+            if let Some(float) = number.as_f64().filter(|f| f.fract() == 0.0 && f.abs() <= EXACT)
+                && let Ok(whole) = format!("{float:.0}").parse::<i64>()
+            {
+                *value = Value::Number(Number::from(whole));
             }
         }
         Value::Array(items) => items.iter_mut().for_each(whole_numbers),

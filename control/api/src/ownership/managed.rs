@@ -148,10 +148,10 @@ fn cap(managed: &mut Managed) {
                 first_of.insert(version, identity);
             }
             Some(first) => {
-                if !managed.contains_key(&bucket) {
-                    if let Some(owned) = managed.remove(first) {
-                        managed.insert(bucket.clone(), owned);
-                    }
+                if !managed.contains_key(&bucket)
+                    && let Some(owned) = managed.remove(first)
+                {
+                    managed.insert(bucket.clone(), owned);
                 }
                 let Some(old) = managed.remove(&identity) else { continue };
                 let into = managed.entry(bucket).or_default();

@@ -31,11 +31,12 @@ impl<'a> Shape<'a> {
     }
 
     fn of(ty: &'a Type) -> Self {
-        match ty {
-            Type::Object(object) if !object.get().atomic => Self::Struct(object.get()),
-            Type::Map(value) => Self::Map(value),
-            ty => Self::Leaf(Some(ty)),
+        if let Type::Object(object) = ty
+            && !object.get().atomic
+        {
+            return Self::Struct(object.get());
         }
+        if let Type::Map(value) = ty { Self::Map(value) } else { Self::Leaf(Some(ty)) }
     }
 
     /// The shape below a step.
@@ -64,9 +65,10 @@ impl<'a> Shape<'a> {
                 let mut identity = Map::new();
                 for key in keys {
                     let given = item.get(key).filter(|v| !v.is_null());
-                    let default = match ty {
-                        Type::Object(object) => object.get().field(key).and_then(|f| f.default.as_ref()),
-                        _ => None,
+                    let default = if let Type::Object(object) = ty {
+                        object.get().field(key).and_then(|f| f.default.as_ref())
+                    } else {
+                        None
                     };
                     identity.extend(given.or(default).map(|v| (key.clone(), v.clone())));
                 }
@@ -98,11 +100,13 @@ fn check(shape: Shape<'_>, value: &Value, path: &str, found: &mut Vec<String>) {
             for (key, inner) in map {
                 let step = Step::Field(key.clone());
                 let at = format!("{path}.{key}");
-                match shape {
-                    Shape::Struct(object) if object.field(key).is_none() && !object.preserve_unknown => {
-                        found.push(format!("{at}: field not declared in schema"));
-                    }
-                    _ => check(shape.inner(&step), inner, &at, found),
+                if let Shape::Struct(object) = shape
+                    && object.field(key).is_none()
+                    && !object.preserve_unknown
+                {
+                    found.push(format!("{at}: field not declared in schema"));
+                } else {
+                    check(shape.inner(&step), inner, &at, found);
                 }
             }
         }

@@ -21,15 +21,10 @@ pub(super) fn apply(patch: &[u8], current: &Value, strict: &mut Vec<String>) -> 
     let operations = match patch {
         Value::Array(operations) => operations,
         Value::Null => Vec::new(),
-        other => {
-            let found = match other {
-                Value::Object(_) => "object",
-                Value::String(_) => "string",
-                Value::Bool(_) => "bool",
-                Value::Number(_) | Value::Null | Value::Array(_) => "number",
-            };
-            return Err(bad(&format!("json: cannot unmarshal {found} into Go value of type []handlers.jsonPatchOp")));
-        }
+        Value::Object(_) => return Err(bad(&no_list("object"))),
+        Value::String(_) => return Err(bad(&no_list("string"))),
+        Value::Bool(_) => return Err(bad(&no_list("bool"))),
+        Value::Number(_) => return Err(bad(&no_list("number"))),
     };
     if operations.len() > MAX_OPERATIONS {
         let words =
@@ -57,17 +52,17 @@ pub(super) fn apply(patch: &[u8], current: &Value, strict: &mut Vec<String>) -> 
     Ok(patched)
 }
 
+fn no_list(found: &str) -> String {
+    format!("json: cannot unmarshal {found} into Go value of type []handlers.jsonPatchOp")
+}
+
 /// Upstream lets `replace` add a missing key of an object.
 fn replace_or_add(operation: PatchOperation, object: &Value) -> PatchOperation {
-    match operation {
-        PatchOperation::Replace(replace) if replace.path.resolve(object).is_err() => {
-            let parent = replace.path.parent().and_then(|p| p.resolve(object).ok());
-            if parent.is_some_and(Value::is_object) {
-                PatchOperation::Add(AddOperation { path: replace.path, value: replace.value })
-            } else {
-                PatchOperation::Replace(replace)
-            }
-        }
-        other => other,
+    let PatchOperation::Replace(replace) = operation else { return operation };
+    let parent = replace.path.parent().and_then(|p| p.resolve(object).ok());
+    if replace.path.resolve(object).is_err() && parent.is_some_and(Value::is_object) {
+        PatchOperation::Add(AddOperation { path: replace.path, value: replace.value })
+    } else {
+        PatchOperation::Replace(replace)
     }
 }

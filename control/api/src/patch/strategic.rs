@@ -28,10 +28,12 @@ enum Shape<'a> {
 
 impl<'a> Shape<'a> {
     fn of(ty: &'a Type) -> Self {
-        match ty {
-            Type::Object(object) => Self::Object(object.get()),
-            Type::Map(value) => Self::Map(value),
-            _ => Self::Unknown,
+        if let Type::Object(object) = ty {
+            Self::Object(object.get())
+        } else if let Type::Map(value) = ty {
+            Self::Map(value)
+        } else {
+            Self::Unknown
         }
     }
 

@@ -27,10 +27,10 @@ pub(super) fn message(
         path.push(tag);
         if let Some(field) = object.fields().iter().find(|f| *f.tags == *path) {
             put(field, wire, map, depth)?;
-        } else if object.fields().iter().any(|f| f.tags.len() > path.len() && f.tags.starts_with(&path)) {
-            if let Wire::Bytes(inner) = wire {
-                message(object, &path, inner, map, depth + 1)?;
-            }
+        } else if let Wire::Bytes(inner) = wire
+            && object.fields().iter().any(|f| f.tags.len() > path.len() && f.tags.starts_with(&path))
+        {
+            message(object, &path, inner, map, depth + 1)?;
         }
     }
     Ok(())
@@ -43,15 +43,16 @@ fn put(field: &Field, wire: Wire<'_>, map: &mut Map<String, Value>, depth: usize
         Type::List(item) => {
             let list = map.entry(name).or_insert_with(|| Value::Array(Vec::new()));
             let Value::Array(items) = list else { return Ok(()) };
-            match wire {
+            if let Wire::Bytes(packed) = wire
+                && matches!(**item, Type::Int32 | Type::Int64)
+            {
                 // Numbers may be packed.
-                Wire::Bytes(packed) if matches!(**item, Type::Int32 | Type::Int64) => {
-                    let mut numbers = Fields::new(packed);
-                    while !numbers.is_empty() {
-                        items.push(value(item, name, Wire::Varint(numbers.varint()?), depth)?);
-                    }
+                let mut numbers = Fields::new(packed);
+                while !numbers.is_empty() {
+                    items.push(value(item, name, Wire::Varint(numbers.varint()?), depth)?);
                 }
-                wire => items.push(value(item, name, wire, depth)?),
+            } else {
+                items.push(value(item, name, wire, depth)?);
             }
         }
         Type::Map(item) => {
@@ -70,8 +71,23 @@ fn put(field: &Field, wire: Wire<'_>, map: &mut Map<String, Value>, depth: usize
                 entries.insert(key, content);
             }
         }
-        ty => {
-            let read = value(ty, name, wire, depth)?;
+        Type::String
+        | Type::Int32
+        | Type::Int64
+        | Type::Double
+        | Type::Bool
+        | Type::Bytes
+        | Type::Quantity
+        | Type::IntOrString
+        | Type::Time
+        | Type::MicroTime
+        | Type::Raw
+        | Type::Object(_)
+        | Type::WrappedList(_)
+        | Type::SchemaOrBool
+        | Type::SchemaOrArray
+        | Type::SchemaOrStrings => {
+            let read = value(&field.ty, name, wire, depth)?;
             // A message that occurs twice is merged.
             match (map.get_mut(name), read) {
                 (Some(Value::Object(there)), Value::Object(more)) => there.extend(more),
@@ -209,18 +225,14 @@ impl<'a> Parts<'a> {
     }
 
     fn number(&self, tag: u32) -> i64 {
-        let found = self.0.iter().rev().find_map(|(t, w)| match w {
-            Wire::Varint(number) if *t == tag => Some(number.cast_signed()),
-            _ => None,
-        });
+        let number = |wire: &Wire<'_>| if let Wire::Varint(number) = wire { Some(number.cast_signed()) } else { None };
+        let found = self.0.iter().rev().filter(|(t, _)| *t == tag).find_map(|(_, w)| number(w));
         found.unwrap_or_default()
     }
 
     fn all(&self, tag: u32) -> impl Iterator<Item = &'a [u8]> {
-        self.0.iter().filter_map(move |(t, w)| match w {
-            Wire::Bytes(bytes) if *t == tag => Some(*bytes),
-            _ => None,
-        })
+        let bytes = |wire: &Wire<'a>| if let Wire::Bytes(bytes) = wire { Some(*bytes) } else { None };
+        self.0.iter().filter(move |(t, _)| *t == tag).filter_map(move |(_, w)| bytes(w))
     }
 
     fn bytes(&self, tag: u32) -> &'a [u8] {

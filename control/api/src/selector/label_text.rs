@@ -29,13 +29,16 @@ pub(super) fn parse(text: &str) -> Result<Vec<LabelRequirement>, String> {
         match parser.peek() {
             Token::Word(_) | Token::Symbol("!") => {
                 requirements.push(parser.requirement().map_err(|why| format!("unable to parse requirement: {why}"))?);
-                match parser.take() {
-                    Token::End => return Ok(requirements),
-                    Token::Symbol(",") => match parser.peek() {
-                        Token::Word(_) | Token::Symbol("!") => {}
-                        other => return Err(format!("found '{}', expected: identifier after ','", other.text())),
-                    },
-                    other => return Err(format!("found '{}', expected: ',' or 'end of string'", other.text())),
+                let after = parser.take();
+                if after == Token::End {
+                    return Ok(requirements);
+                }
+                if after != Token::Symbol(",") {
+                    return Err(format!("found '{}', expected: ',' or 'end of string'", after.text()));
+                }
+                let next = parser.peek();
+                if !matches!(next, Token::Word(_) | Token::Symbol("!")) {
+                    return Err(format!("found '{}', expected: identifier after ','", next.text()));
                 }
             }
             Token::End => return Ok(requirements),
@@ -134,14 +137,15 @@ impl Parser {
             match self.take() {
                 Token::Word(word) => {
                     values.push(word);
-                    match self.take() {
-                        Token::Symbol(",") => {
-                            if self.peek() == Token::Symbol(")") {
-                                values.push(String::new());
-                            }
-                        }
-                        Token::Symbol(")") => return Ok(values),
-                        other => return Err(format!("found '{}', expected: ',' or ')'", other.text())),
+                    let after = self.take();
+                    if after == Token::Symbol(")") {
+                        return Ok(values);
+                    }
+                    if after != Token::Symbol(",") {
+                        return Err(format!("found '{}', expected: ',' or ')'", after.text()));
+                    }
+                    if self.peek() == Token::Symbol(")") {
+                        values.push(String::new());
                     }
                 }
                 Token::Symbol(",") => {
@@ -156,7 +160,9 @@ impl Parser {
                     }
                     return Ok(values);
                 }
-                other => return Err(format!("found '{}', expected: ',', ')' or identifier", other.text())),
+                other @ (Token::Symbol(_) | Token::End) => {
+                    return Err(format!("found '{}', expected: ',', ')' or identifier", other.text()));
+                }
             }
         }
     }
