@@ -11,13 +11,9 @@
 
 use std::any::Any;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use futures::{FutureExt as _, Stream, StreamExt as _};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -26,12 +22,7 @@ use self::commit::Shared;
 use self::core::Core;
 use self::disk::{Disk, RealDisk};
 use self::log::Log;
-use self::record::Record;
-use crate::key::KeyRange;
-use crate::store::{
-    LeaseId, Op, ProgressRequester, RangeRequest, RangeResponse, Revision, Status, Store, StoreError, StoreFuture, Txn,
-    TxnResponse, Watch, WatchItem,
-};
+use crate::store::{Op, RangeRequest, RangeResponse, Revision, StoreError, Txn, TxnResponse};
 
 pub mod disk;
 mod frame;
@@ -45,11 +36,14 @@ mod snapshot;
 mod commit;
 mod core;
 mod recover;
+mod serve;
 
 mod backup;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty_disk;
 
+/// A batch takes no more transactions when it has this size; it also bounds the memory of waiting writes.
+const BATCH_BYTES: usize = 32 << 20;
 /// A range answer with more items than this is put together on a thread that may block.
 const LARGE_RANGE: u64 = 10_000;
 
@@ -117,7 +111,7 @@ impl Embedded {
             .lock(directory)
             .map_err(io("lock the directory", directory))?
             .ok_or_else(|| StoreError::Locked { directory: directory.to_owned() })?;
-        let mut found = recover::recover(disk.as_ref(), directory, Instant::now())?;
+        let found = recover::recover(disk.as_ref(), directory, Instant::now(), options.history_bytes)?;
         for path in found.stale {
             disk.remove(&path).map_err(io("remove", &path))?;
         }
@@ -133,7 +127,6 @@ impl Embedded {
             }
             None => Log::create(&disk, directory, found.segment + 1, found.state.revision, found.state.compacted)?,
         };
-        found.state.trim(options.history_bytes, found.state.revision);
         let mut core = Core::new(found.state);
         core.snapshot_bytes = found.snapshot_bytes;
         core.sealed_bytes = found.sealed_bytes;
@@ -189,6 +182,7 @@ impl Embedded {
         if bytes > limit {
             return Err(StoreError::TooLarge { bytes, limit });
         }
+        self.wait_for_room().await?;
         let (response, waiter) = {
             let mut core = self.shared.core.lock();
             core.check_running()?;
@@ -206,6 +200,20 @@ impl Embedded {
         self.shared.work.notify_one();
         Self::durable(waiter).await?;
         Ok(response)
+    }
+
+    /// Waits while the batch that is being filled is large enough.
+    async fn wait_for_room(&self) -> Result<(), StoreError> {
+        loop {
+            let waiter = {
+                let mut core = self.shared.core.lock();
+                if core.next.bytes.len() < BATCH_BYTES {
+                    return Ok(());
+                }
+                core.wait_for_next()
+            };
+            Self::durable(Some(waiter)).await?;
+        }
     }
 
     /// Appends to the log what `change` does; waits until it is durable.
@@ -255,168 +263,6 @@ impl Drop for Embedded {
         while core.snapshot_running {
             self.shared.snapshot_done.wait(&mut core);
         }
-    }
-}
-
-impl Store for Embedded {
-    fn range(&self, request: RangeRequest) -> StoreFuture<'_, RangeResponse> {
-        self.read(request).boxed()
-    }
-
-    fn txn(&self, txn: Txn) -> StoreFuture<'_, TxnResponse> {
-        self.write(txn).boxed()
-    }
-
-    fn watch(&self, range: KeyRange, from: Revision) -> StoreFuture<'_, Watch> {
-        async move {
-            let id = {
-                let mut core = self.shared.core.lock();
-                core.check_running()?;
-                core.add_watch(range, from)?
-            };
-            let items = WatchItems { shared: Arc::clone(&self.shared), id, ended: false };
-            let weak = Arc::downgrade(&self.shared);
-            let progress = ProgressRequester::new(move || {
-                let waker = weak.upgrade().and_then(|shared| shared.core.lock().want_progress(id));
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
-            });
-            Ok(Watch { items: items.boxed(), progress })
-        }
-        .boxed()
-    }
-
-    fn revision(&self) -> StoreFuture<'_, Revision> {
-        async move {
-            let (revision, waiter) = {
-                let mut core = self.shared.core.lock();
-                core.check_running()?;
-                (core.state.revision, core.wait_for_state())
-            };
-            Self::durable(waiter).await?;
-            Ok(revision)
-        }
-        .boxed()
-    }
-
-    fn lease_grant(&self, ttl: Duration) -> StoreFuture<'_, LeaseId> {
-        self.record(move |core| {
-            let ttl = Duration::from_secs(ttl.as_secs().max(1));
-            let mut lease = LeaseId(log::random() >> 1);
-            while lease == LeaseId::NONE || core.state.leases.contains_key(&lease) {
-                lease = LeaseId(log::random() >> 1);
-            }
-            let (state, log) = core.log();
-            Record::Grant { lease, ttl_seconds: ttl.as_secs() }.encode(log);
-            state.insert_lease(lease, ttl, Instant::now());
-            core.next.lease_undo.push((lease, None));
-            Ok(lease)
-        })
-        .boxed()
-    }
-
-    fn lease_keep_alive(&self, lease: LeaseId) -> StoreFuture<'_, Duration> {
-        async move {
-            let (ttl, waiter) = {
-                let mut core = self.shared.core.lock();
-                core.check_running()?;
-                let ttl = core.state.renew_lease(lease, Instant::now());
-                (ttl.ok_or(StoreError::LeaseNotFound { lease })?, core.wait_for_state())
-            };
-            Self::durable(waiter).await?;
-            Ok(ttl)
-        }
-        .boxed()
-    }
-
-    fn lease_revoke(&self, lease: LeaseId) -> StoreFuture<'_, ()> {
-        self.record(move |core| {
-            if !core.state.leases.contains_key(&lease) {
-                return Err(StoreError::LeaseNotFound { lease });
-            }
-            let (state, log) = core.log();
-            let old = state.revoke_lease(lease, log);
-            core.next.lease_undo.push((lease, old));
-            Ok(())
-        })
-        .boxed()
-    }
-
-    fn compact(&self, revision: Revision) -> StoreFuture<'_, ()> {
-        async move {
-            let waiter = {
-                let mut core = self.shared.core.lock();
-                core.check_running()?;
-                let (current, compacted) = (core.state.revision, core.state.compacted);
-                if revision > current {
-                    return Err(StoreError::FutureRevision { requested: revision, current });
-                }
-                if revision <= compacted {
-                    return Err(StoreError::Compacted { compacted });
-                }
-                core.wait_for_state()
-            };
-            Self::durable(waiter).await?;
-            self.record(move |core| {
-                let (state, log) = core.log();
-                state.compact(revision);
-                Record::Compact { revision }.encode(log);
-                Ok(())
-            })
-            .await
-        }
-        .boxed()
-    }
-
-    fn health(&self) -> StoreFuture<'_, ()> {
-        async move { self.shared.core.lock().check_running() }.boxed()
-    }
-
-    fn status(&self) -> StoreFuture<'_, Status> {
-        async move {
-            let core = self.shared.core.lock();
-            Ok(Status {
-                revision: core.durable,
-                compacted: core.state.oldest_readable(),
-                disk_bytes: core.disk_bytes(),
-                live_bytes: core.state.live_bytes,
-                keys: core.state.map.len() as u64,
-            })
-        }
-        .boxed()
-    }
-}
-
-/// The items of a watch; they are taken from the shared history when asked for, so a slow watch costs nothing.
-struct WatchItems {
-    shared: Arc<Shared>,
-    id: u64,
-    ended: bool,
-}
-
-impl Stream for WatchItems {
-    type Item = Result<WatchItem, StoreError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        let item = self.shared.core.lock().poll_watch(self.id, context.waker());
-        match item {
-            None => Poll::Pending,
-            Some(item) => {
-                self.ended = item.is_err();
-                Poll::Ready(Some(item))
-            }
-        }
-    }
-}
-
-impl Drop for WatchItems {
-    fn drop(&mut self) {
-        let slot = self.shared.core.lock().watches.remove(&self.id);
-        drop(slot);
     }
 }
 

@@ -7,7 +7,7 @@
 //!    └──reads, watches─► watch_cache::WatchCache<T> ──► every watcher
 //! ```
 //!
-//! All engines obey one suite, [`conformance`] (feature `testing`).
+//! All engines obey one suite, `conformance` (feature `testing`).
 #![warn(missing_docs)]
 
 pub mod key;

@@ -84,7 +84,7 @@ impl Embedded {
         };
         let _lock =
             disk.lock(directory).map_err(io)?.ok_or_else(|| StoreError::Locked { directory: directory.to_owned() })?;
-        let found = super::recover::recover(&disk, directory, Instant::now())?;
+        let found = super::recover::recover(&disk, directory, Instant::now(), 0)?;
         Ok(Report {
             revision: found.state.revision,
             keys: found.state.map.len() as u64,

@@ -49,8 +49,13 @@ pub(crate) struct Tail {
     pub(crate) torn_bytes: u64,
 }
 
-/// Reads the directory; changes nothing in it.
-pub(crate) fn recover(disk: &dyn Disk, directory: &Path, now: Instant) -> Result<Recovered, StoreError> {
+/// Reads the directory; changes nothing in it. So many bytes of history are kept.
+pub(crate) fn recover(
+    disk: &dyn Disk,
+    directory: &Path,
+    now: Instant,
+    history_bytes: usize,
+) -> Result<Recovered, StoreError> {
     let io = |operation, path: &Path| {
         let path = path.to_owned();
         move |source: io::Error| StoreError::Io { operation, path, source: source.into() }
@@ -104,7 +109,7 @@ pub(crate) fn recover(disk: &dyn Disk, directory: &Path, now: Instant) -> Result
         }
         let file = disk.open(&path).map_err(io("open", &path))?;
         let last = segments.last() == Some(&segment);
-        let mut replay = Replay { state: &mut found.state, salt: 0, started: false };
+        let mut replay = Replay { state: &mut found.state, salt: 0, started: false, history_bytes };
         let mut reader = FrameReader::new(file.as_ref(), &path)?;
         replay.segment(&mut reader, segment, last, now)?;
         let started = replay.started;
@@ -138,6 +143,7 @@ struct Replay<'a> {
     state: &'a mut State,
     salt: u32,
     started: bool,
+    history_bytes: usize,
 }
 
 /// Puts (with value and lease) and deletions that wait for their commit.
@@ -210,6 +216,7 @@ impl Replay<'_> {
                 }
             }
         }
+        self.state.trim(self.history_bytes, self.state.revision);
         if waiting.is_empty() { Ok(()) } else { Err("changes without a revision".to_owned()) }
     }
 

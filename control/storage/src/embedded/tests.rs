@@ -1,10 +1,13 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::{FutureExt as _, StreamExt as _};
 
 use super::faulty_disk::FaultyDisk;
 use super::*;
-use crate::store::Event;
+use crate::key::KeyRange;
+use crate::store::{Event, LeaseId, Store as _, WatchItem};
 
 mod crash;
 mod damage;
