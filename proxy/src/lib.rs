@@ -1,3 +1,33 @@
 //! The node's network agent: from Services to the kernel.
+//!
+//! ```text
+//! args → config → agent (the loop)
+//!   watch ──▶ objects ──▶ desired ──▶ entries, ids ──▶ reconcile ──▶ datapath::typed_maps ──▶ maps
+//!   API       what matters  kube-proxy's   map elements    diff, apply,
+//!                           rules (pure)   (pure)          prune, audit
+//!   nodes ──▶ overlay (device, routes) ──▶ conflist: the node takes pods
+//!   names ──▶ a file ──▶ view (also with the agent dead, from the pinned maps)      health: :10256
+//! ```
+
+pub mod agent;
+pub mod args;
+pub mod config;
 
 pub mod datapath;
+pub mod desired;
+pub mod entries;
+pub mod ids;
+pub mod objects;
+pub mod reconcile;
+pub mod watch;
+
+pub mod conflist;
+pub mod health;
+pub mod overlay;
+
+pub mod names;
+pub mod view;
+
+pub use agent::run;
+pub use args::Args;
+pub use config::Config;

@@ -1,0 +1,78 @@
+//! The kernel's maps as they are: read at start, and compared again and again with what we believe. From
+//! [`crate::datapath::typed_maps`]; to [`super::Reconciler`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use skep_proxy_ebpf::maps::backend::{Backend, ChunkKey, ChunkValue};
+use skep_proxy_ebpf::maps::service::{ServiceKey, ServiceValue};
+
+use super::{Actual, Reconciler};
+use crate::datapath::typed_maps::{MapError, TypedMaps};
+use crate::entries::Entry;
+
+/// Reads every frontend with its backends.
+///
+/// # Errors
+/// When a map cannot be read.
+pub fn read(maps: &TypedMaps) -> Result<HashMap<ServiceKey, Actual>, MapError> {
+    let services = maps.services.dump()?;
+    let has_chunks = services.iter().any(|(_, value)| value.is_chunked());
+    let chunks: HashMap<ChunkKey, ChunkValue> =
+        if has_chunks { maps.chunks.dump()?.into_iter().collect() } else { HashMap::new() };
+    Ok(services.into_iter().map(|(key, value)| (key, actual(&key, &value, &chunks))).collect())
+}
+
+fn actual(key: &ServiceKey, value: &ServiceValue, chunks: &HashMap<ChunkKey, ChunkValue>) -> Actual {
+    let generation = value.generation();
+    let is_whole = value.frontend() == key && value.generation_tail() == generation;
+    let entry =
+        backends(value, chunks).filter(|_| is_whole).map(|backends| Arc::new(Entry::from_kernel(value, backends)));
+    Actual { generation, chunks: value.chunks(), entry }
+}
+
+/// The backends of a frontend; `None` when a chunk is missing or torn.
+#[must_use]
+pub fn backends<S: std::hash::BuildHasher>(
+    value: &ServiceValue,
+    chunks: &HashMap<ChunkKey, ChunkValue, S>,
+) -> Option<Vec<Backend>> {
+    if !value.is_chunked() {
+        return Some(value.inline_backends().to_vec());
+    }
+    let generation = value.generation();
+    let mut all = Vec::new();
+    for number in 0..value.chunks() {
+        let chunk = chunks.get(&ChunkKey::new(generation, number))?;
+        if chunk.generation_head() != generation || chunk.generation_tail() != generation {
+            return None;
+        }
+        all.extend(chunk.backends);
+    }
+    all.truncate(usize::try_from(value.count()).unwrap_or(usize::MAX));
+    Some(all)
+}
+
+impl Reconciler {
+    /// Compares the kernel with what we believe; what differs is put right in the next round. Returns the frontends that
+    /// somebody else changed.
+    ///
+    /// # Errors
+    /// When a map cannot be read.
+    pub fn audit(&mut self, maps: &TypedMaps) -> Result<Vec<ServiceKey>, MapError> {
+        let found = read(maps)?;
+        let same = |key: &ServiceKey, is: &Actual| {
+            self.actual
+                .get(key)
+                .is_some_and(|believed| believed.generation == is.generation && believed.entry == is.entry)
+        };
+        let mut differing: Vec<ServiceKey> =
+            found.iter().filter(|(key, is)| !same(key, is)).map(|(key, _)| *key).collect();
+        differing.extend(self.actual_keys().into_iter().filter(|key| !found.contains_key(key)));
+        // A frontend may have been given a generation that we have not used yet.
+        self.generation = found.values().map(|is| is.generation).fold(self.generation, u64::max);
+        self.dirty.extend(&differing);
+        self.actual = found;
+        Ok(differing)
+    }
+}
