@@ -89,7 +89,7 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the store in `directory`, or makes one there.
+    /// Opens the store in `directory`, or makes one there. Blocks while it reads the files.
     ///
     /// # Errors
     /// `Locked` when another process has it, `Damaged` when a file is, `Io`.

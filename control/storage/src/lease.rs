@@ -53,3 +53,6 @@ impl LeasePool {
         Ok(lease)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -311,7 +311,7 @@ impl fmt::Debug for ProgressRequester {
 pub struct Status {
     /// The newest durable revision.
     pub revision: Revision,
-    /// Reads and watches at or below this revision may be refused (below: reads, at or below: watches); 0 if unknown.
+    /// The oldest revision that can be read; 0 if unknown.
     pub compacted: Revision,
     /// Bytes on disk.
     pub disk_bytes: u64,
@@ -423,7 +423,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The watch exists when the future is ready: no change after that is missed.
     ///
     /// # Errors
-    /// `Compacted` when events from `from` on are no longer known; `Unavailable`.
+    /// `Compacted` when events from `from` on are no longer known (an engine may also say so by the first item);
+    /// `Unavailable`.
     fn watch(&self, range: KeyRange, from: Revision) -> StoreFuture<'_, Watch>;
 
     /// The newest revision, linearizably: no write acknowledged before the call has a higher one.
