@@ -17,6 +17,21 @@ pub fn dns_subdomain(value: &str, prefix: bool) -> Vec<String> {
     errors
 }
 
+/// A DNS subdomain whose first label is `*`, as hosts of Ingresses may be.
+#[must_use]
+pub fn wildcard_dns_subdomain(value: &str) -> Vec<String> {
+    let mut errors = too_long(value, 253);
+    let rest = value.strip_prefix("*.").unwrap_or_default();
+    if rest.is_empty() || !rest.split('.').all(|part| is_label(part, true)) {
+        errors.push(regex_error(
+            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
+            "\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
+            &["*.example.com"],
+        ));
+    }
+    errors
+}
+
 /// At most 63 bytes: a DNS label (RFC 1123).
 #[must_use]
 pub fn dns_label(value: &str, prefix: bool) -> Vec<String> {

@@ -1,9 +1,8 @@
-//! Namespace, Node, ServiceAccount, Secret and Event: what the rest of a cluster rests on; pure.
+//! Namespace and Node: what the rest of a cluster rests on; pure.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::name;
 use crate::schema::default::{absent, absent_texts};
@@ -46,6 +45,23 @@ impl Strategy for Namespace {
         }
     }
 
+    fn validate_update(&self, part: Part<'_>, new: &Value, _old: &Value) -> Vec<FieldError> {
+        let phase = new["status"]["phase"].as_str().unwrap_or_default();
+        if part != Part::Status {
+            return Vec::new();
+        }
+        let ends = meta::deletion_timestamp(new).is_some();
+        let (wanted, words) = if ends {
+            ("Terminating", "may only be 'Terminating' if `deletionTimestamp` is not empty")
+        } else {
+            ("Active", "may only be 'Active' if `deletionTimestamp` is empty")
+        };
+        if phase == wanted {
+            return Vec::new();
+        }
+        vec![FieldError::invalid_text(&Path::new("status").child("Phase"), phase, words)]
+    }
+
     fn field_labels(&self) -> &'static [&'static str] {
         &["status.phase"]
     }
@@ -85,80 +101,5 @@ impl Strategy for Node {
             let status = old.get("status").cloned().unwrap_or_else(|| json!({}));
             meta::as_map_mut(new).insert("status".to_owned(), status);
         }
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Secret;
-
-impl Strategy for Secret {
-    fn defaults(&self, object: &mut Value) {
-        let map = meta::as_map_mut(object);
-        absent_texts(map, &[("type", "Opaque")]);
-        // Plain texts are written only: they become data.
-        if let Some(Value::Object(texts)) = map.remove("stringData") {
-            let data = meta::as_map_mut(map.entry("data").or_insert(Value::Null));
-            for (key, text) in texts {
-                data.insert(key, Value::String(STANDARD.encode(text.as_str().unwrap_or_default())));
-            }
-        }
-    }
-
-    fn field_labels(&self) -> &'static [&'static str] {
-        &["type"]
-    }
-}
-
-/// Events of core, and under other names the same ones in `events.k8s.io`.
-#[derive(Debug)]
-pub(super) struct Event {
-    pub(super) core: bool,
-}
-
-impl Strategy for Event {
-    fn field_labels(&self) -> &'static [&'static str] {
-        if !self.core {
-            return &[
-                "regarding.kind",
-                "regarding.namespace",
-                "regarding.name",
-                "regarding.uid",
-                "regarding.apiVersion",
-                "regarding.resourceVersion",
-                "regarding.fieldPath",
-                "reason",
-                "reportingController",
-                "type",
-            ];
-        }
-        &[
-            "involvedObject.kind",
-            "involvedObject.namespace",
-            "involvedObject.name",
-            "involvedObject.uid",
-            "involvedObject.apiVersion",
-            "involvedObject.resourceVersion",
-            "involvedObject.fieldPath",
-            "reason",
-            "reportingComponent",
-            "source",
-            "type",
-        ]
-    }
-
-    fn selectable_field(&self, object: &Value, label: &str) -> String {
-        let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
-        match label.split_once('.') {
-            Some((part, field)) => text(object.get(part).and_then(|p| p.get(field))),
-            None if label == "source" => {
-                let component = text(object.get("source").and_then(|s| s.get("component")));
-                if component.is_empty() { text(object.get("reportingComponent")) } else { component }
-            }
-            None => text(object.get(label)),
-        }
-    }
-
-    fn allow_create_on_update(&self) -> bool {
-        true
     }
 }
