@@ -20,7 +20,7 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
     /// It does not have the form of a number with a suffix.
-    #[error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]+)?$'")]
+    #[error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")]
     Format,
     /// The suffix is unknown.
     #[error("unable to parse quantity's suffix")]
@@ -190,7 +190,7 @@ fn has_suffix_form(suffix: &str) -> bool {
         return true;
     }
     let digits = rest.strip_prefix(['+', '-']).unwrap_or(rest);
-    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+    digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// A power of ten or of two.

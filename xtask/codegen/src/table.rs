@@ -237,7 +237,6 @@ impl Builder<'_> {
             Some("pointer") => 'k',
             Some("value") => 'a',
             Some("null") => 'n',
-            _ if field == "apiVersion" || field == "kind" => 'o',
             _ if required => 'a',
             _ if container || zero_is_empty => 'o',
             _ => 'k',
