@@ -54,6 +54,5 @@ async fn main() -> anyhow::Result<()> {
             stop.cancel();
         }
     });
-    server.serve().await;
-    Ok(())
+    server.serve().await
 }

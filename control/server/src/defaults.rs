@@ -103,7 +103,9 @@ fn network(config: &Config, advertised: &[SocketAddr]) -> Vec<Value> {
         IpAddr::V6(v6) => IpAddr::from((u128::from(v6) + 1).to_be_bytes()),
     };
     let family = if primary.is_ipv4() { "IPv4" } else { "IPv6" };
-    let of_family: Vec<&SocketAddr> = advertised.iter().filter(|a| a.is_ipv4() == primary.is_ipv4()).collect();
+    // An address that means another machine in every pod is no endpoint.
+    let is_reachable = |a: &&SocketAddr| a.is_ipv4() == primary.is_ipv4() && !a.ip().is_loopback();
+    let of_family: Vec<&SocketAddr> = advertised.iter().filter(is_reachable).collect();
     let port = advertised.first().map_or(6443, SocketAddr::port);
     let labels = json!({"component": "apiserver", "provider": "kubernetes"});
     let mut objects = vec![

@@ -106,11 +106,15 @@ impl Server {
     }
 
     /// Answers until the token is cancelled, then lets open requests finish.
-    pub async fn serve(self) {
+    ///
+    /// # Errors
+    /// None now; a listener that cannot go on would be one.
+    pub async fn serve(self) -> anyhow::Result<()> {
         for address in &self.addresses {
             tracing::info!(%address, "serving the Kubernetes API");
         }
         listener::serve(self.api, self.listeners, self.tls, self.stop).await;
+        Ok(())
     }
 }
 
@@ -119,8 +123,7 @@ impl Server {
 /// # Errors
 /// Those of [`Server::start`].
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    Server::start(config, stop).await?.serve().await;
-    Ok(())
+    Server::start(config, stop).await?.serve().await
 }
 
 async fn open(config: &StorageConfig) -> anyhow::Result<Arc<dyn Store>> {

@@ -1,4 +1,4 @@
-//! `StorageObjectInUseProtection`: volumes and claims get the finalizer that keeps them while they are used. Pure.
+//! `StorageObjectInUseProtection`: volumes, claims and attributes classes get the finalizer that keeps them while they are used. Pure.
 
 use serde_json::{Value, json};
 
@@ -13,6 +13,8 @@ pub(super) fn mutate(attributes: &Attributes<'_>, object: &mut Value) {
         "kubernetes.io/pv-protection"
     } else if attributes.is("", "persistentvolumeclaims") {
         "kubernetes.io/pvc-protection"
+    } else if attributes.is("storage.k8s.io", "volumeattributesclasses") {
+        "kubernetes.io/vac-protection"
     } else {
         return;
     };

@@ -1,22 +1,27 @@
 //! Creates objects: admission → prepare → validate → admission → allocations → storage. From the verbs; to storage.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use skep_api::kinds::Scope;
 use skep_api::object::{self, CreateContext};
 use skep_api::meta;
 use skep_storage::store::{Compare, LeaseId, Op, RangeRequest, Txn};
+use skep_storage::watch_cache::Freshness;
 
 use super::kinds::SideWrites;
 use super::write::{self, Shown, WriteOptions};
 use super::{Registry, Target};
-use crate::admission::{self, Attributes, Operation};
+use crate::admission::{self, Attributes, Operation, service_account};
 use crate::object::Object;
 use crate::status::ApiError;
 
 /// How often a generated name is drawn anew when it is taken.
 const NAME_TRIES: usize = 8;
+/// A pod made right after its namespace waits this often for the namespace's default account, which a controller makes.
+const ACCOUNT_TRIES: usize = 20;
+const ACCOUNT_WAIT: Duration = Duration::from_millis(50);
 /// How often allocations are drawn anew when another server took them.
 const ALLOCATION_TRIES: usize = 16;
 
@@ -68,6 +73,12 @@ impl Registry {
             user: &options.user,
             dry_run: options.dry_run,
         };
+        for _ in 0..ACCOUNT_TRIES {
+            if !service_account::awaits_default_account(self, &attributes, &object) {
+                break;
+            }
+            tokio::time::sleep(ACCOUNT_WAIT).await;
+        }
         let verdict = admission::mutate(self, &attributes, &mut object, None).map_err(|r| r.answer(kind, &name))?;
         options.warnings.add(verdict.warnings);
         let (uid, suffix) = (write::new_uid(), write::name_suffix());
@@ -80,21 +91,22 @@ impl Registry {
         let verdict = admission::validate(self, &attributes, &object, None).map_err(|r| r.answer(kind, &name))?;
         options.warnings.add(verdict.warnings);
         object::canonicalize(kind, &mut object);
-        self.store_new(target, namespace, &name, object, options).await
+        self.store_new(target, &attributes, object, options).await
     }
 
     async fn store_new(
         &self,
         target: &Target,
-        namespace: &str,
-        name: &str,
+        attributes: &Attributes<'_>,
         object: Value,
         options: &WriteOptions,
     ) -> Result<Shown, ApiError> {
-        let key = target.resource.key(namespace, name);
+        let name = attributes.name;
+        let key = target.resource.key(attributes.namespace, name);
         for _ in 0..ALLOCATION_TRIES {
             let mut object = object.clone();
-            let side = self.allocate(target, &mut object, None).await?;
+            let mut side = self.allocate(target, &mut object, None).await?;
+            self.charge(attributes, &object, None, &mut side)?;
             if options.dry_run {
                 let found = self.store.range(RangeRequest::single(key)).await?;
                 return match found.items.first() {
@@ -118,7 +130,12 @@ impl Registry {
             if let Some(existing) = answer.current().filter(|item| item.key == key) {
                 return Err(self.exists(target, name, &existing.value));
             }
-            // Somebody took an address or port, or charged a quota, between our choice and the write: choose again.
+            // Somebody took an address or port, or charged a quota, between our choice and the write: choose again,
+            // on what the caches know by then.
+            target.resource.cache.get(&key, Freshness::Latest).await?;
+            if let Some(quotas) = self.stored("", "resourcequotas").filter(|_| !side.updates.is_empty()) {
+                quotas.resource.cache.get(&key, Freshness::Latest).await?;
+            }
         }
         Err(ApiError::internal("no free address or port was found in time"))
     }

@@ -5,8 +5,11 @@ pub mod service;
 use bytes::Bytes;
 use serde_json::Value;
 use skep_api::kinds::Kind;
+use skep_api::meta;
+use skep_api::strategy::Part;
 
 use super::{Registry, Target};
+use crate::admission::{Attributes, resource_quota};
 use crate::object::Object;
 use crate::status::ApiError;
 
@@ -35,12 +38,39 @@ impl Registry {
         Ok(SideWrites::default())
     }
 
+    /// Adds what the namespace's quotas are charged for a write.
+    pub(super) fn charge(
+        &self,
+        attributes: &Attributes<'_>,
+        object: &Value,
+        old: Option<&Value>,
+        side: &mut SideWrites,
+    ) -> Result<(), ApiError> {
+        let charges = resource_quota::charges(self, attributes, object, old)
+            .map_err(|r| r.answer(attributes.kind, attributes.name))?;
+        let Some(quotas) = self.stored("", "resourcequotas") else { return Ok(()) };
+        for charge in charges {
+            let quota = charge.quota;
+            let revision = meta::resource_version(&quota).parse().unwrap_or_default();
+            let key = quotas.resource.key(meta::namespace(&quota), meta::name(&quota));
+            side.updates.push((key, revision, quotas.store(&quota)));
+        }
+        Ok(())
+    }
+
     /// What to delete together with an object.
     pub(super) fn release(&self, target: &Target, object: &Object) -> SideWrites {
         if is(&target.kind, "", "services") {
             return service::release(self, &object.to_value());
         }
         SideWrites::default()
+    }
+}
+
+/// Takes over from the old object what an update may leave out.
+pub fn before_update(kind: &Kind, part: Part<'_>, new: &mut Value, old: &Value) {
+    if part == Part::Whole && is(kind, "", "services") {
+        service::before_update(new, old);
     }
 }
 

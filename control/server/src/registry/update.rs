@@ -81,7 +81,9 @@ impl Registry {
                 Attempt::Unchanged => return Ok(Shown::Object(Arc::clone(object))),
                 Attempt::Write(mut new) => {
                     let old = target.serve(object);
-                    let side = self.allocate(target, &mut new, Some(&old)).await?;
+                    let mut side = self.allocate(target, &mut new, Some(&old)).await?;
+                    let attributes = attributes(place, options);
+                    self.charge(&attributes, &new, Some(&old), &mut side)?;
                     if options.dry_run {
                         return Ok(Shown::Value(new));
                     }
@@ -125,7 +127,7 @@ impl Registry {
         options: &WriteOptions,
         change: &mut Change<'_>,
     ) -> Result<Attempt, ApiError> {
-        let Place { target, namespace, name, part } = place;
+        let Place { target, name, part, .. } = place;
         let kind = &target.kind;
         let old = target.serve(current);
         check(target, name, preconditions, &old)?;
@@ -140,17 +142,10 @@ impl Registry {
         if !asked.is_empty() && asked != version {
             return Err(ApiError::conflict(target.name(), name, MODIFIED));
         }
-        let attributes = Attributes {
-            operation: Operation::Update,
-            kind,
-            subresource: part.subresource(),
-            namespace,
-            name,
-            user: &options.user,
-            dry_run: options.dry_run,
-        };
+        let attributes = attributes(place, options);
         let verdict = admission::mutate(self, &attributes, &mut new, Some(&old)).map_err(|r| r.answer(&target.kind, name))?;
         options.warnings.add(verdict.warnings);
+        super::kinds::before_update(kind, part, &mut new, &old);
         object::prepare_update(kind, part, &mut new, &old);
         object::validate_update(kind, part, &new, &old)?;
         options.warnings.add(kind.strategy.warnings(&new, Some(&old)));
@@ -185,6 +180,18 @@ impl Registry {
         } else {
             Ok(LeaseId::NONE)
         }
+    }
+}
+
+fn attributes<'a>(place: Place<'a>, options: &'a WriteOptions) -> Attributes<'a> {
+    Attributes {
+        operation: Operation::Update,
+        kind: &place.target.kind,
+        subresource: place.part.subresource(),
+        namespace: place.namespace,
+        name: place.name,
+        user: &options.user,
+        dry_run: options.dry_run,
     }
 }
 
