@@ -35,6 +35,7 @@ mod storage;
 mod struct_diff;
 mod volume;
 mod webhook;
+pub mod workload_status;
 pub mod workload_validation;
 mod workloads;
 

@@ -23,7 +23,17 @@ impl Strategy for Pod {
 
     fn prepare_for_create(&self, object: &mut Value) {
         let class = quality_of_service(object);
-        meta::as_map_mut(object).insert("status".to_owned(), json!({"phase": "Pending", "qosClass": class}));
+        let mut status = json!({"phase": "Pending", "qosClass": class});
+        if !pod_validation::items(&object["spec"], "schedulingGates").is_empty() {
+            status["conditions"] = json!([{
+                "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+                "message": "Scheduling is blocked due to non-empty scheduling gates",
+            }]);
+        }
+        meta::as_map_mut(object).insert("status".to_owned(), status);
+        if object["spec"]["terminationGracePeriodSeconds"].as_i64().is_some_and(|seconds| seconds < 0) {
+            object["spec"]["terminationGracePeriodSeconds"] = json!(1);
+        }
     }
 
     fn prepare_for_update(&self, part: Part<'_>, new: &mut Value, old: &Value) {
@@ -42,13 +52,21 @@ impl Strategy for Pod {
     fn validate_create(&self, object: &Value) -> Vec<FieldError> {
         let mut errors = Vec::new();
         pod_validation::pod_spec(&object["spec"], &Path::new("spec"), &mut errors);
+        if !pod_validation::items(&object["spec"], "ephemeralContainers").is_empty() {
+            let at = Path::new("spec").child("ephemeralContainers");
+            errors.push(FieldError::forbidden(&at, "cannot be set on create"));
+        }
         errors
     }
 
     fn validate_update(&self, part: Part<'_>, new: &Value, old: &Value) -> Vec<FieldError> {
         match part {
             Part::Whole => pod_validation::pod_update(new, old),
-            Part::Other("ephemeralcontainers" | "resize") => self.validate_create(new),
+            Part::Other("ephemeralcontainers" | "resize") => {
+                let mut errors = Vec::new();
+                pod_validation::pod_spec(&new["spec"], &Path::new("spec"), &mut errors);
+                errors
+            }
             Part::Status | Part::Other(_) => Vec::new(),
         }
     }

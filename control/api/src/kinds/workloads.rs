@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{pod_spec, workload_validation as rules};
+use super::{pod_spec, workload_status, workload_validation as rules};
 use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::schema::default::{absent, absent_texts, each, object, object_at};
@@ -19,6 +19,14 @@ pub(super) struct Workload {
     validate_update: fn(&Value, &Value, &mut Vec<FieldError>),
     /// Labels of the template become those of the object when it has none.
     labels_from_template: bool,
+}
+
+/// Where a DaemonSet still shows a counter that older versions had as a field.
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+fn set_template_generation(object: &mut Value, generation: i64) {
+    let annotations = meta::metadata_mut(object).entry("annotations").or_insert(Value::Null);
+    meta::as_map_mut(annotations).insert(TEMPLATE_GENERATION.to_owned(), Value::from(generation.to_string()));
 }
 
 impl std::fmt::Debug for Workload {
@@ -40,6 +48,21 @@ impl Strategy for Workload {
         }
     }
 
+    fn prepare_for_create(&self, object: &mut Value) {
+        if self.name == "DaemonSet" {
+            set_template_generation(object, 1);
+        }
+    }
+
+    fn prepare_for_update(&self, part: Part<'_>, new: &mut Value, old: &Value) {
+        if self.name == "DaemonSet" && part == Part::Whole {
+            let before = meta::annotations(old).find(|(key, _)| *key == TEMPLATE_GENERATION);
+            let before: i64 = before.and_then(|(_, value)| value.parse().ok()).unwrap_or(1);
+            let changed = new["spec"]["template"] != old["spec"]["template"];
+            set_template_generation(new, before + i64::from(changed));
+        }
+    }
+
     fn validate_create(&self, object: &Value) -> Vec<FieldError> {
         let mut errors = Vec::new();
         (self.validate)(object, &mut errors);
@@ -48,9 +71,13 @@ impl Strategy for Workload {
 
     fn validate_update(&self, part: Part<'_>, new: &Value, old: &Value) -> Vec<FieldError> {
         let mut errors = Vec::new();
-        if part == Part::Whole {
-            (self.validate)(new, &mut errors);
-            (self.validate_update)(new, old, &mut errors);
+        match part {
+            Part::Whole => {
+                (self.validate)(new, &mut errors);
+                (self.validate_update)(new, old, &mut errors);
+            }
+            Part::Status => workload_status::check(self.name, new, &mut errors),
+            Part::Other(_) => {}
         }
         errors
     }

@@ -19,6 +19,11 @@ fn canonicalize_map(object: &ObjectType, map: &mut Map<String, Value>) {
         match map.get_mut(field.name.as_ref()) {
             Some(value) => {
                 inside(&field.ty, value);
+                // What is stored as protobuf cannot tell an empty list from none.
+                let empty = value.as_array().is_some_and(Vec::is_empty);
+                if empty && field.empty == Empty::Zero && is_nil_written(&field.ty) {
+                    *value = Value::Null;
+                }
                 if goes(field, value) {
                     map.remove(field.name.as_ref());
                 }
