@@ -151,6 +151,8 @@ fn keep_metadata(new: &mut Value, old: &Value) {
 /// All broken rules; a 422.
 pub fn validate_update(kind: &Kind, part: Part<'_>, new: &Value, old: &Value) -> Result<(), Invalid> {
     let mut errors = validate_metadata_update(new, old);
+    // Upstream looks at metadata twice on updates: before the kind's rules and as part of them.
+    errors.extend_from_within(..);
     errors.extend(kind.strategy.validate_update(part, new, old));
     outcome(kind, new, errors)
 }

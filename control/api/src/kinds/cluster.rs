@@ -26,10 +26,10 @@ impl Strategy for Namespace {
         meta::as_map_mut(object).insert("status".to_owned(), json!({"phase": "Active"}));
         let spec = meta::map_mut(object, "spec");
         let list = spec.entry("finalizers").or_insert_with(|| json!([]));
-        if let Value::Array(items) = list {
-            if !items.iter().any(|f| f == "kubernetes") {
-                items.push(json!("kubernetes"));
-            }
+        if let Value::Array(items) = list
+            && !items.iter().any(|f| f == "kubernetes")
+        {
+            items.push(json!("kubernetes"));
         }
     }
 

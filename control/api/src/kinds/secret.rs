@@ -94,16 +94,12 @@ fn by_type(object: &Value, path: &Path, errors: &mut Errors) {
         }
         "kubernetes.io/dockercfg" => docker(data, ".dockercfg", path, errors),
         "kubernetes.io/dockerconfigjson" => docker(data, ".dockerconfigjson", path, errors),
-        "kubernetes.io/basic-auth" => {
-            // One of the two is enough.
-            if data.get("username").is_none() && data.get("password").is_none() {
-                require(&["username", "password"], errors);
-            }
+        // One of the two is enough.
+        "kubernetes.io/basic-auth" if data.get("username").is_none() && data.get("password").is_none() => {
+            require(&["username", "password"], errors);
         }
-        "kubernetes.io/ssh-auth" => {
-            if data.get("ssh-privatekey").and_then(Value::as_str).is_none_or(str::is_empty) {
-                errors.push(FieldError::required(&path.key("ssh-privatekey"), ""));
-            }
+        "kubernetes.io/ssh-auth" if data["ssh-privatekey"].as_str().is_none_or(str::is_empty) => {
+            errors.push(FieldError::required(&path.key("ssh-privatekey"), ""));
         }
         "kubernetes.io/tls" => require(&["tls.crt", "tls.key"], errors),
         _ => {}

@@ -33,7 +33,7 @@ impl Strategy for Service {
                 matches!(port.get("targetPort"), None | Some(Value::Null)) || port.get("targetPort") == Some(&json!(0));
             let unset = unset || port.get("targetPort") == Some(&json!(""));
             if unset {
-                let number = port.get("port").cloned().unwrap_or(json!(0));
+                let number = port.get("port").cloned().unwrap_or_else(|| json!(0));
                 port.insert("targetPort".to_owned(), number);
             }
         });
@@ -48,7 +48,7 @@ impl Strategy for Service {
         if service_type == "LoadBalancer" {
             absent(spec, "allocateLoadBalancerNodePorts", true);
         }
-        object_at(value.as_object_mut().unwrap_or(&mut serde_json::Map::new()), "status", |status| {
+        object_at(crate::meta::as_map_mut(value), "status", |status| {
             object_at(status, "loadBalancer", |balancer| {
                 each(balancer, "ingress", |ingress| {
                     if ingress.get("ip").is_some() {
@@ -57,6 +57,12 @@ impl Strategy for Service {
                 });
             });
         });
+    }
+
+    fn prepare_for_update(&self, part: Part<'_>, new: &mut Value, old: &Value) {
+        if part == Part::Whole {
+            drop_what_went_with_the_type(new, old);
+        }
     }
 
     fn validate_create(&self, object: &Value) -> Vec<FieldError> {
@@ -84,5 +90,52 @@ impl Strategy for Service {
 
     fn has_status(&self) -> bool {
         true
+    }
+}
+
+/// Fields that the old type had and the new one has no use for go, unless the client changed them.
+fn drop_what_went_with_the_type(new: &mut Value, old: &Value) {
+    let kind = |service: &Value| service["spec"]["type"].as_str().unwrap_or("ClusterIP").to_owned();
+    let external = |service: &Value| {
+        let addresses = service["spec"]["externalIPs"].as_array().is_some_and(|list| !list.is_empty());
+        matches!(kind(service).as_str(), "NodePort" | "LoadBalancer") || (kind(service) == "ClusterIP" && addresses)
+    };
+    let balancer = |service: &Value| kind(service) == "LoadBalancer";
+    let has_address = |service: &Value| kind(service) != "ExternalName";
+    let node_ports = |service: &Value| match kind(service).as_str() {
+        "NodePort" => true,
+        "LoadBalancer" => service["spec"]["allocateLoadBalancerNodePorts"] != json!(false),
+        _ => false,
+    };
+    let health = |service: &Value| balancer(service) && service["spec"]["externalTrafficPolicy"] == "Local";
+    let ended = |needs: &dyn Fn(&Value) -> bool| needs(old) && !needs(new);
+    let mut gone: Vec<&str> = Vec::new();
+    if ended(&has_address) {
+        gone.extend(["clusterIP", "clusterIPs", "internalTrafficPolicy"]);
+    }
+    if ended(&health) {
+        gone.push("healthCheckNodePort");
+    }
+    if ended(&balancer) {
+        gone.extend(["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
+    }
+    if ended(&external) {
+        gone.push("externalTrafficPolicy");
+    }
+    let ports = |service: &Value| -> Vec<Value> {
+        let list = service["spec"]["ports"].as_array().into_iter().flatten();
+        list.map(|port| port["nodePort"].clone()).collect()
+    };
+    let drop_node_ports = ended(&node_ports) && ports(new) == ports(old);
+    let Some(Value::Object(spec)) = new.get_mut("spec") else { return };
+    for field in gone {
+        if spec.get(field) == old["spec"].get(field) {
+            spec.remove(field);
+        }
+    }
+    if drop_node_ports {
+        each(spec, "ports", |port| {
+            port.remove("nodePort");
+        });
     }
 }

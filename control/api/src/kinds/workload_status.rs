@@ -54,8 +54,11 @@ pub fn check(kind: &str, object: &Value, errors: &mut Errors) {
         errors.push(FieldError::invalid_number(&path.child(field), number(field), detail));
     }
     if kind != "DaemonSet" && number("availableReplicas") > number("readyReplicas") {
-        let detail =
-            if kind == "StatefulSet" { "cannot be greater than status.readyReplicas" } else { "cannot be greater than readyReplicas" };
+        let detail = if kind == "StatefulSet" {
+            "cannot be greater than status.readyReplicas"
+        } else {
+            "cannot be greater than readyReplicas"
+        };
         errors.push(FieldError::invalid_number(&path.child("availableReplicas"), number("availableReplicas"), detail));
     }
 }

@@ -130,7 +130,9 @@ fn number(text: &str) -> Result<u32, String> {
         let at = names.iter().position(|name| text.eq_ignore_ascii_case(name))?;
         u32::try_from(at).ok().map(|at| at + first)
     };
-    named(&MONTHS, 1).or_else(|| named(&DAYS, 0)).map_or_else(|| text.parse().map_err(|_| unreadable(text)), Ok)
+    named(&MONTHS, 1)
+        .or_else(|| named(&DAYS, 0))
+        .map_or_else(|| text.parse().map_err(|_not_a_number| unreadable(text)), Ok)
 }
 
 fn unreadable(text: &str) -> String {
