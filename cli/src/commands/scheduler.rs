@@ -1,0 +1,19 @@
+//! `skep scheduler`: the scheduler alone, against any API server.
+
+use std::path::PathBuf;
+
+use tokio_util::sync::CancellationToken;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How to reach the API server; default: as kubectl and pods find it.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    component: skep_scheduler::Args,
+}
+
+pub(crate) async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
+    let client = super::client(args.kubeconfig.as_deref()).await?;
+    skep_scheduler::run(args.component.try_into()?, client, stop).await
+}

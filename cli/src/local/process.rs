@@ -1,0 +1,107 @@
+//! Processes of a local cluster: started apart from us, found again by file, and never mistaken for another one with the same number.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// One program of the cluster: what to run, and where it leaves its marks.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// `server`, `containerd`, `kubelet`, `agent`.
+    pub(crate) name: &'static str,
+    /// Holds `NAME.pid`.
+    pub(crate) run_directory: PathBuf,
+    /// Its standard output and error.
+    pub(crate) log: PathBuf,
+    /// In the v2 hierarchy.
+    pub(crate) cgroup: String,
+    /// None: the host's.
+    pub(crate) namespace: Option<PathBuf>,
+    /// Program and arguments.
+    pub(crate) command: Vec<String>,
+}
+
+impl Process {
+    /// Starts it unless it runs. Says whether it was started.
+    pub(crate) fn ensure(&self) -> anyhow::Result<bool> {
+        if self.pid()?.is_some() {
+            return Ok(false);
+        }
+        for directory in [self.run_directory.as_path(), self.log.parent().unwrap_or_else(|| Path::new("/"))] {
+            fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+        }
+        let log = File::options().create(true).append(true).open(&self.log).with_context(|| format!("open {}", self.log.display()))?;
+        // We start ourselves, which joins the cgroup and the namespace and becomes the program: so its first socket is in the right place.
+        let me = std::env::current_exe().context("find our own binary")?;
+        let mut command = Command::new(me);
+        command.args(["node", "become", "--cgroup", &self.cgroup]);
+        if let Some(namespace) = &self.namespace {
+            command.arg("--netns").arg(namespace);
+        }
+        let child = command
+            .arg("--")
+            .args(&self.command)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("clone the log's handle")?)
+            .stderr(log)
+            .current_dir("/")
+            .spawn()
+            .with_context(|| format!("start {}", self.name))?;
+        let start = start_time(child.id()).with_context(|| format!("{} ended at once; see {}", self.name, self.log.display()))?;
+        fs::write(self.pid_file(), format!("{} {start}", child.id())).with_context(|| format!("write {}", self.pid_file().display()))?;
+        Ok(true)
+    }
+
+    /// Its process number while it runs.
+    pub(crate) fn pid(&self) -> anyhow::Result<Option<u32>> {
+        let text = match fs::read_to_string(self.pid_file()) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("read {}", self.pid_file().display())),
+        };
+        let Some((pid, start)) = text.split_once(' ') else { return Ok(None) };
+        let Ok(pid) = pid.parse() else { return Ok(None) };
+        Ok((start_time(pid).as_deref() == Some(start)).then_some(pid))
+    }
+
+    /// Asks it to end and waits; kills it when it does not.
+    pub(crate) fn stop(&self) -> anyhow::Result<()> {
+        let Some(number) = self.pid()? else { return Ok(()) };
+        let pid = Pid::from_raw(i32::try_from(number).context("process number")?);
+        kill(pid, Signal::SIGTERM).with_context(|| format!("end {}", self.name))?;
+        let end = Instant::now() + Duration::from_secs(5);
+        while self.pid()?.is_some() {
+            if Instant::now() > end {
+                kill(pid, Signal::SIGKILL).with_context(|| format!("kill {}", self.name))?;
+            }
+            if Instant::now() > end + Duration::from_secs(5) {
+                bail!("{} (process {number}) does not end", self.name);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// The end of its log, for error messages.
+    pub(crate) fn last_words(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines.get(lines.len().saturating_sub(12)..).unwrap_or_default().join("\n")
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.run_directory.join(format!("{}.pid", self.name))
+    }
+}
+
+/// Start time in clock ticks since boot (field 22 of /proc/PID/stat): with the number it names one process for good. None for zombies, too.
+fn start_time(pid: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    (fields.next()? != "Z").then(|| fields.nth(18).map(str::to_owned)).flatten()
+}

@@ -1,0 +1,57 @@
+//! Takes a local cluster away, with everything it left in the kernel and on disk. Works on half-made and half-removed ones.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use anyhow::Context as _;
+use nix::mount::{MntFlags, umount2};
+
+use super::plan::Plan;
+use super::{cgroup, namespace, network, start};
+
+/// Ends its processes and removes cgroups, mounts, pins, namespaces, devices and files.
+pub(crate) async fn cluster(plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<()> {
+    // Kubelets and agents first: nothing may start anew what is being ended.
+    for node in plan.nodes() {
+        for process in [start::kubelet(plan, &node)?, start::agent(plan, &node)?, start::containerd(plan, &node)?] {
+            process.stop()?;
+        }
+    }
+    start::server(plan)?.stop()?;
+    cgroup::remove(&plan.cgroup())?;
+    say("processes and cgroups");
+    for directory in [plan.directory(), plan.run_directory()] {
+        unmount_below(&directory)?;
+    }
+    for node in plan.nodes() {
+        remove_tree(&plan.pin_directory(&node))?;
+        namespace::remove(&plan.namespace(&node))?;
+    }
+    network::remove(plan).await?;
+    say("network, maps and programs");
+    remove_tree(&plan.run_directory())?;
+    // The plan goes last: until then the cluster can be found and removed again.
+    remove_tree(&plan.directory())?;
+    say("files");
+    Ok(())
+}
+
+/// Innermost mounts first.
+fn unmount_below(directory: &Path) -> anyhow::Result<()> {
+    let table = fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
+    let mounts = table.lines().filter_map(|line| line.split(' ').nth(4)).map(|path| path.replace("\\040", " "));
+    let mut below: Vec<String> = mounts.filter(|path| Path::new(path).starts_with(directory)).collect();
+    below.reverse();
+    for path in below {
+        umount2(path.as_str(), MntFlags::MNT_DETACH).with_context(|| format!("unmount {path}"))?;
+    }
+    Ok(())
+}
+
+fn remove_tree(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(|| format!("remove {}", path.display())),
+        _ => Ok(()),
+    }
+}
