@@ -5,14 +5,13 @@ use std::process::Command;
 use std::{env, fs};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let protos = ["containerd", "containerd_images", "containerd_leases", "health"];
+    let protos = ["containerd", "containerd_images", "containerd_leases", "containerd_events", "health"];
     let protos: Vec<String> = protos.iter().map(|name| format!("proto/{name}.proto")).collect();
-    let server = env::var_os("CARGO_FEATURE_TESTING").is_some();
-    tonic_prost_build::configure().build_server(server).compile_protos(&protos, &["proto".to_owned()])?;
+    tonic_prost_build::configure().build_server(false).compile_protos(&protos, &["proto".to_owned()])?;
     pause()
 }
 
-/// Compiles `pause/pause.rs` for the target, static and without any library, into OUT_DIR/pause.
+/// Compiles `pause/pause.rs` for the target, static and without any library, into `OUT_DIR/pause`.
 fn pause() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=pause/pause.rs");
     println!("cargo::rerun-if-changed=proto");

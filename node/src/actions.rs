@@ -1,7 +1,7 @@
-//! What to do for a pod: spec and runtime state → actions, by the kubelet's rules; from [pod_worker](crate::pod_worker);
+//! What to do for a pod: spec and runtime state → actions, by the kubelet's rules; from [`pod_worker`](crate::pod_worker);
 //! to its executor. Pure.
 //!
-//! Behaviour follows `computePodActions` of Kubernetes v1.34 (pkg/kubelet/kuberuntime/kuberuntime_manager.go).
+//! Behaviour follows `computePodActions` of Kubernetes v1.34 (`pkg/kubelet/kuberuntime/kuberuntime_manager.go`).
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The flags of `skep kubelet`; from the command line; to [config](crate::config). Pure.
+//! The flags of `skep kubelet`; from the command line; to [`config`](crate::config). Pure.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

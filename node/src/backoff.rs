@@ -1,4 +1,4 @@
-//! Growing delays for things that fail again and again; from [pod_worker](crate::pod_worker) and [images](crate::images);
+//! Growing delays for things that fail again and again; from [`pod_worker`](crate::pod_worker) and [`images`](crate::images);
 //! to the same. Pure (time is passed in).
 
 use std::collections::HashMap;

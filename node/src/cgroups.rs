@@ -1,5 +1,5 @@
 //! Pod cgroups on every hierarchy the node has (v1 controllers, cgroup2, hybrids of both); from
-//! [pod_worker](crate::pod_worker); to the cgroup file systems. Performs IO.
+//! [`pod_worker`](crate::pod_worker); to the cgroup file systems. Performs IO.
 
 use std::fs;
 use std::io;
@@ -84,7 +84,8 @@ impl Cgroups {
     pub fn remove_pod(&self, uid: &str) -> Result<(), CgroupError> {
         for hierarchy in &self.hierarchies {
             for class in ["", "burstable/", "besteffort/"] {
-                let path = hierarchy.mount.join(format!("{}/kubepods/{class}pod{uid}", self.root).trim_start_matches('/'));
+                let path =
+                    hierarchy.mount.join(format!("{}/kubepods/{class}pod{uid}", self.root).trim_start_matches('/'));
                 remove_tree(&path).map_err(failed("remove", &path))?;
             }
         }
@@ -194,7 +195,8 @@ fn pass_down(directory: &Path) {
 /// A new v1 cpuset is empty and would refuse every process.
 fn inherit_cpuset(parent: &Path, directory: &Path) {
     for file in ["cpuset.cpus", "cpuset.mems"] {
-        let copied = fs::read_to_string(parent.join(file)).and_then(|text| fs::write(directory.join(file), text.trim()));
+        let copied =
+            fs::read_to_string(parent.join(file)).and_then(|text| fs::write(directory.join(file), text.trim()));
         if let Err(error) = copied {
             tracing::debug!(directory = %directory.display(), file, %error, "inherit cpuset");
         }
@@ -231,7 +233,9 @@ fn parse(mountinfo: &str) -> Vec<Hierarchy> {
         let controllers: Vec<String> = match *kind {
             "cgroup2" => Vec::new(),
             "cgroup" if options.contains("name=") => continue,
-            "cgroup" => options.split(',').filter(|option| !matches!(*option, "rw" | "ro")).map(str::to_owned).collect(),
+            "cgroup" => {
+                options.split(',').filter(|option| !matches!(*option, "rw" | "ro")).map(str::to_owned).collect()
+            }
             _ => continue,
         };
         let mount = PathBuf::from(mount.replace("\\040", " "));

@@ -1,4 +1,4 @@
-//! Settings of the kubelet, checked; from [args](crate::args); to [run](crate::run). Pure.
+//! Settings of the kubelet, checked; from [`args`](crate::args); to [`run`](crate::run). Pure.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -181,7 +181,9 @@ mod tests {
 
     #[test]
     fn reads_flags() {
-        let config = config("--node-name N1 --node-ip 10.0.0.1,fd00::1 --node-labels a=b --register-with-taints k=v:NoSchedule").unwrap();
+        let config =
+            config("--node-name N1 --node-ip 10.0.0.1,fd00::1 --node-labels a=b --register-with-taints k=v:NoSchedule")
+                .unwrap();
         assert_eq!(config.node_name, "n1");
         assert_eq!(config.labels["a"], "b");
         assert_eq!(config.taints[0].value.as_deref(), Some("v"));

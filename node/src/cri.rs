@@ -1,5 +1,5 @@
-//! The container runtime over CRI v1 (tonic, unix socket): typed calls with time limits; from [pod_worker](crate::pod_worker)
-//! and [relist](crate::relist); to the runtime. Performs IO.
+//! The container runtime over CRI v1 (tonic, unix socket): typed calls with time limits; from [`pod_worker`](crate::pod_worker)
+//! and [`relist`](crate::relist); to the runtime. Performs IO.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! Asks the runtime whether it and the pod network are ready; from the runtime; to the pod workers and
-//! [node_status](crate::node_status). Performs IO.
+//! [`node_status`](crate::node_status). Performs IO.
 
 use std::time::Duration;
 
@@ -44,10 +44,7 @@ async fn ask(runtime: &Runtime) -> RuntimeHealth {
     };
     let problem = |kind: &str| match conditions.iter().find(|condition| condition.r#type == kind) {
         Some(condition) if condition.status => None,
-        Some(condition) => Some(format!(
-            "{kind}=false reason:{} message:{}",
-            condition.reason, condition.message
-        )),
+        Some(condition) => Some(format!("{kind}=false reason:{} message:{}", condition.reason, condition.message)),
         None => Some(format!("{kind} is not reported")),
     };
     RuntimeHealth {

@@ -1,4 +1,4 @@
-//! Container hooks (postStart, preStop): exec, httpGet, sleep; from [pod_worker](crate::pod_worker); to the container.
+//! Container hooks (postStart, preStop): exec, httpGet, sleep; from [`pod_worker`](crate::pod_worker); to the container.
 //! Performs IO.
 
 use std::net::IpAddr;

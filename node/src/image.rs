@@ -1,10 +1,11 @@
-//! Puts image archives (docker save, OCI layout, OCI archive; tar or gzip) into containerd without a registry; from
-//! `skep image load` and the start of the kubelet (pause image); to containerd's content and image stores. Performs IO.
+//! Puts image archives (docker save, OCI layout, OCI archive; tar or gzip) into containerd without a registry.
+//!
+//! From `skep image load` and the start of the kubelet (pause image); to containerd's content and image stores. Performs IO.
 
 use std::path::Path;
 
 pub mod archive;
-mod containerd;
+pub(crate) mod containerd;
 pub mod pause;
 pub mod reference;
 
@@ -47,8 +48,9 @@ pub enum LoadError {
     },
 }
 
-/// Loads every image of an archive into the containerd that listens on `socket` (namespace `k8s.io`, where the CRI plugin
-/// looks); returns the names. The runtime unpacks an image when it first makes a container of it.
+/// Loads every image of an archive into the containerd that listens on `socket`; returns the names.
+///
+/// They go to the namespace `k8s.io`, where the CRI plugin looks. The runtime unpacks an image when it first makes a container of it.
 ///
 /// # Errors
 /// The archive cannot be read or is no image archive, or containerd refused it.
@@ -57,7 +59,9 @@ pub async fn load(socket: &Path, file: &Path) -> Result<Vec<String>, LoadError> 
     let archive = tokio::task::spawn_blocking(move || archive::Archive::open(&path));
     let archive = match archive.await {
         Ok(archive) => archive?,
-        Err(panicked) => return Err(LoadError::Format { path: file.display().to_string(), reason: panicked.to_string() }),
+        Err(panicked) => {
+            return Err(LoadError::Format { path: file.display().to_string(), reason: panicked.to_string() });
+        }
     };
     store(socket, &archive, &file.display().to_string()).await
 }

@@ -1,5 +1,5 @@
 //! Has a container's image ready: pull policy, credentials, back-off, and the events people look for; from
-//! [pod_worker](crate::pod_worker); to [cri](crate::cri). Performs IO.
+//! [`pod_worker`](crate::pod_worker); to [`cri`](crate::cri). Performs IO.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ impl Images {
                 event(Kind::Warning, "ErrImageNeverPull", message.clone());
                 Err(waiting("ErrImageNeverPull", message))
             }
-            _ => self.pull(pod, container, &full, credentials).await,
+            _ => Box::pin(self.pull(pod, container, &full, credentials)).await,
         }
     }
 
@@ -97,7 +97,10 @@ impl Images {
         if self.backoff.lock().remaining_since_growth(&key, Instant::now()).is_some() {
             event(Kind::Normal, "BackOff", format!("Back-off pulling image \"{name}\""));
             let last = self.last_error.lock().get(&key).cloned().unwrap_or_default();
-            return Err(waiting("ImagePullBackOff", format!("Back-off pulling image \"{name}\": ErrImagePull: {last}")));
+            return Err(waiting(
+                "ImagePullBackOff",
+                format!("Back-off pulling image \"{name}\": ErrImagePull: {last}"),
+            ));
         }
         event(Kind::Normal, "Pulling", format!("Pulling image \"{name}\""));
         let started = Instant::now();
@@ -156,7 +159,11 @@ fn ready(full: &str, image: api::Image) -> Ready {
 /// A duration as Go prints it, to the millisecond.
 fn shown(duration: Duration) -> String {
     let ms = duration.as_millis();
-    if ms < 1000 { format!("{ms}ms") } else { format!("{}s", duration.as_secs_f64().mul_add(1000.0, 0.0).round() / 1000.0) }
+    if ms < 1000 {
+        format!("{ms}ms")
+    } else {
+        format!("{}s", duration.as_secs_f64().mul_add(1000.0, 0.0).round() / 1000.0)
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Termination messages: what a container wrote to its message file, or the end of its log; from the pod's directory; to
-//! [status](crate::status). Reads files.
+//! [`status`](crate::status). Reads files.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};

@@ -18,39 +18,41 @@ pub mod args;
 pub mod config;
 pub mod run;
 
-pub mod pod_source;
-pub mod pods;
-pub mod pod_worker;
 pub mod actions;
-pub mod spec;
+pub mod admission;
 pub mod cri;
+pub mod pod_source;
+pub mod pod_worker;
+pub mod pods;
+pub mod spec;
 pub mod status;
 pub mod status_publisher;
 
-pub mod relist;
-pub mod probes;
-pub mod hooks;
-pub mod last_words;
-pub mod images;
-pub mod objects;
-pub mod volumes;
 pub mod cgroups;
 pub mod directories;
 pub mod events;
+pub mod hooks;
+pub mod images;
 pub mod kubelet;
+pub mod last_words;
+pub mod objects;
+pub mod probes;
+pub mod relist;
+pub mod volumes;
 
-pub mod node_status;
-pub mod lease;
 pub mod health;
+pub mod lease;
 pub mod machine;
+pub mod node_status;
 
-pub mod server;
-pub mod log_format;
 pub mod image;
+pub mod log_format;
+pub mod log_rotation;
+pub mod server;
 
+pub mod backoff;
 pub mod pod;
 pub mod quantity;
-pub mod backoff;
 
 pub use args::Args;
 pub use config::Config;

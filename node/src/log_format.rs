@@ -1,5 +1,5 @@
 //! Lines of container logs as CRI runtimes write them: `TIME STREAM TAG TEXT`; from log files; to
-//! [last_words](crate::last_words) and [server::logs](crate::server::logs). Pure.
+//! [`last_words`](crate::last_words) and [`server::logs`](crate::server::logs). Pure.
 
 /// One line of a log file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

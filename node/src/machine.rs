@@ -1,4 +1,4 @@
-//! The node's hardware and system: memory, processors, disk, versions; from /proc and /etc; to [node_status](crate::node_status)
+//! The node's hardware and system: memory, processors, disk, versions; from /proc and /etc; to [`node_status`](crate::node_status)
 //! and resources. Reads files.
 
 use std::fs;

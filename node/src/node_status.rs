@@ -192,12 +192,11 @@ async fn register(kubelet: &Kubelet, nodes: &Api<Node>) -> Result<Node, kube::Er
             ),
             ..ObjectMeta::default()
         },
-        spec: Some(NodeSpec { taints: Some(config.taints.clone()).filter(|list| !list.is_empty()), ..NodeSpec::default() }),
-        status: Some(NodeStatus {
-            capacity: Some(capacity),
-            allocatable: Some(allocatable),
-            ..NodeStatus::default()
+        spec: Some(NodeSpec {
+            taints: Some(config.taints.clone()).filter(|list| !list.is_empty()),
+            ..NodeSpec::default()
         }),
+        status: Some(NodeStatus { capacity: Some(capacity), allocatable: Some(allocatable), ..NodeStatus::default() }),
     };
     match nodes.create(&PostParams::default(), &node).await {
         Err(kube::Error::Api(status)) if status.code == 409 => nodes.get(&config.node_name).await,

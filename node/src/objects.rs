@@ -186,7 +186,9 @@ impl Objects {
         let (client, key) = (client.clone(), key.clone());
         let task = tokio::spawn(async move {
             match key.kind {
-                ObjectKind::ConfigMap => follow.run(Api::<ConfigMap>::namespaced(client, &key.namespace), &key.name).await,
+                ObjectKind::ConfigMap => {
+                    follow.run(Api::<ConfigMap>::namespaced(client, &key.namespace), &key.name).await
+                }
                 ObjectKind::Secret => follow.run(Api::<Secret>::namespaced(client, &key.namespace), &key.name).await,
             }
         });

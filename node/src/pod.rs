@@ -1,5 +1,5 @@
 //! Questions every part asks of a pod spec, with the API's defaults for specs that never met the API server (static
-//! pods); from [pod_source](crate::pod_source); to all that follow. Pure.
+//! pods); from [`pod_source`](crate::pod_source); to all that follow. Pure.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Where pods come from: the API (pods bound to this node) and a directory of manifests; to [pods](crate::pods). Performs IO.
+//! Where pods come from: the API (pods bound to this node) and a directory of manifests; to [`pods`](crate::pods). Performs IO.
 
 use std::collections::HashSet;
 use std::sync::Arc;

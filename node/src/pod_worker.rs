@@ -1,5 +1,5 @@
-//! One task per pod UID, from the first sight of the pod to its last trace; from [pods](crate::pods); to the runtime, volumes,
-//! cgroups and [status_publisher](crate::status_publisher).
+//! One task per pod UID, from the first sight of the pod to its last trace; from [`pods`](crate::pods); to the runtime, volumes,
+//! cgroups and [`status_publisher`](crate::status_publisher).
 //!
 //! Channels: [`Desired`] (watch) and `wake` (notify: runtime, probes, objects) → [`Report`] (watch). Performs IO.
 //!
@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use crate::actions::Verdicts;
 use crate::backoff::Backoff;
 use crate::cri::observed::{Phase, PodState};
+use crate::events::Kind;
 use crate::kubelet::{Kubelet, PodView};
 use crate::last_words;
 use crate::pod;
@@ -107,8 +108,8 @@ impl Worker {
     /// Runs until no trace of the pod is left.
     pub async fn run(mut self) {
         let uid = pod::uid(&self.pod()).to_owned();
-        self.live().await;
-        self.terminate().await;
+        Box::pin(self.live()).await;
+        Box::pin(self.terminate()).await;
         self.clean_up().await;
         self.finish().await;
         self.remove_traces().await;
@@ -121,7 +122,7 @@ impl Worker {
 
     /// Keeps the pod running until it must end or has ended by itself.
     async fn live(&mut self) {
-        if matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+        if matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed")) || self.refused().await {
             return;
         }
         let mut ending = self.desired.clone();
@@ -146,6 +147,36 @@ impl Worker {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// Whether the pod is new and does not fit the node; it fails then.
+    async fn refused(&mut self) -> bool {
+        let pod = self.pod();
+        let known = self.observe(false).await.is_ok() && !self.state.sandboxes.is_empty();
+        if known || self.desired.borrow().must_end() {
+            return false;
+        }
+        let refusal = {
+            // Others that arrive meanwhile must count this one.
+            let mut pods = self.kubelet.pods.write();
+            let live = |view: &&PodView| {
+                let ended = matches!(view.status.phase.as_deref(), Some("Succeeded" | "Failed"));
+                !ended && pod::uid(&view.pod) != pod::uid(&pod)
+            };
+            let others: Vec<Arc<Pod>> = pods.values().filter(live).map(|view| Arc::clone(&view.pod)).collect();
+            let refusal = crate::admission::refusal(&pod, &others, &self.kubelet.allocatable);
+            if refusal.is_none() {
+                let (state, status) = (Arc::new(self.state.clone()), Arc::new(self.status.clone()));
+                pods.insert(pod::uid(&pod).to_owned(), PodView { pod: Arc::clone(&pod), state, status });
+            }
+            refusal
+        };
+        if let Some(failure) = refusal {
+            self.kubelet.events.pod(&pod, None, Kind::Warning, &failure.reason, failure.message.clone());
+            self.failure = Some(failure);
+            return true;
+        }
+        false
     }
 
     /// Reads the runtime's state anew, with probes and last words following it.

@@ -1,5 +1,7 @@
-//! Gives every pod its worker, and workers their news; from [pod_source](crate::pod_source), [relist](crate::relist) and
-//! [objects](crate::objects); to [pod_worker](crate::pod_worker). Starts tasks.
+//! Gives every pod its worker, and workers their news.
+//!
+//! From [`pod_source`](crate::pod_source), [`relist`](crate::relist) and [`objects`](crate::objects); to
+//! [`pod_worker`](crate::pod_worker). Starts tasks.
 //!
 //! Channels: [`Change`] (pods of all sources), UIDs to wake → `Desired` and `wake` of each worker.
 
@@ -199,7 +201,12 @@ impl Pods {
 fn differs(old: &Pod, new: &Pod) -> bool {
     let meta = |pod: &Pod| {
         let meta = &pod.metadata;
-        (meta.deletion_timestamp.clone(), meta.deletion_grace_period_seconds, meta.labels.clone(), meta.annotations.clone())
+        (
+            meta.deletion_timestamp.clone(),
+            meta.deletion_grace_period_seconds,
+            meta.labels.clone(),
+            meta.annotations.clone(),
+        )
     };
     let gates = |pod: &Pod| {
         let gates = pod::spec(pod).readiness_gates.as_ref()?;

@@ -1,4 +1,4 @@
-//! Probes of running containers: one task per probe; from [pod_worker](crate::pod_worker); to its verdicts.
+//! Probes of running containers: one task per probe; from [`pod_worker`](crate::pod_worker); to its verdicts.
 //!
 //! Channels: a task's outcome changes → `wake` of the pod's worker. Performs IO.
 
@@ -198,7 +198,13 @@ impl Watch {
             let result = attempt::attempt(&self.subject, &self.probe).await;
             if let Err(text) = &result {
                 let message = format!("{} probe failed: {text}", self.kind.as_str());
-                self.events.pod(&self.subject.pod, Some(&self.subject.container.name), Kind::Warning, "Unhealthy", message);
+                self.events.pod(
+                    &self.subject.pod,
+                    Some(&self.subject.container.name),
+                    Kind::Warning,
+                    "Unhealthy",
+                    message,
+                );
             }
             let Some(outcome) = count.add(result.is_ok(), &self.probe) else { continue };
             if self.outcome.swap(outcome, Ordering::Relaxed) != outcome {

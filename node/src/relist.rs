@@ -1,5 +1,5 @@
 //! Notices what changes in the runtime: its event stream where it has one, and a full list every second; from the runtime;
-//! to [pods](crate::pods). Performs IO.
+//! to [`pods`](crate::pods). Performs IO.
 //!
 //! Channels: runtime events and a clock → [`Seen`].
 
@@ -12,12 +12,13 @@ use kube::api::ObjectMeta;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::cri::{
-    CriError, LABEL_CONTAINER_NAME, LABEL_POD_NAME, LABEL_POD_NAMESPACE, LABEL_POD_UID, Runtime,
-};
+use crate::cri::{CriError, LABEL_CONTAINER_NAME, LABEL_POD_NAME, LABEL_POD_NAMESPACE, LABEL_POD_UID, Runtime};
 
 /// Time between full lists.
 const PERIOD: Duration = Duration::from_secs(1);
+/// Time from an event to the look at its effect, and to the second look.
+const SETTLE: Duration = Duration::from_millis(20);
+const ECHO: Duration = Duration::from_millis(200);
 
 /// What one look found.
 #[derive(Debug, Default)]
@@ -38,6 +39,7 @@ pub async fn run(runtime: Runtime, seen: mpsc::Sender<Seen>, stop: CancellationT
     let look = async {
         let mut last = Snapshot::new();
         let mut failing = false;
+        let mut echo = false;
         loop {
             match look(&runtime).await {
                 Ok((now, pods)) => {
@@ -54,9 +56,15 @@ pub async fn run(runtime: Runtime, seen: mpsc::Sender<Seen>, stop: CancellationT
                 }
                 Err(_same) => {}
             }
+            let pause = if echo { ECHO } else { PERIOD };
+            echo = false;
             tokio::select! {
-                () = tokio::time::sleep(PERIOD) => {}
-                () = hint.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+                () = hint.notified() => {
+                    // The runtime's own books follow its events by some milliseconds: look soon, and once more.
+                    tokio::time::sleep(SETTLE).await;
+                    echo = true;
+                }
             }
         }
     };
@@ -77,10 +85,28 @@ async fn follow_events(runtime: Runtime, hint: Arc<Notify>) {
                 }
             }
             Err(CriError::Rpc(status)) if status.code() == tonic::Code::Unimplemented => {
+                return follow_containerd(&runtime, &hint).await;
+            }
+            Err(error) => tracing::debug!(%error, "follow runtime events"),
+        }
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
+/// The same by containerd's own events, for versions whose CRI has none. Never ends.
+async fn follow_containerd(runtime: &Runtime, hint: &Notify) {
+    loop {
+        match crate::image::containerd::Containerd::new(runtime.socket()).task_events().await {
+            Ok(mut events) => {
+                while let Ok(Some(_)) = events.message().await {
+                    hint.notify_one();
+                }
+            }
+            Err(status) if status.code() == tonic::Code::Unimplemented => {
                 tracing::info!("the runtime has no event stream: its containers are listed every second");
                 return std::future::pending().await;
             }
-            Err(error) => tracing::debug!(%error, "follow runtime events"),
+            Err(error) => tracing::debug!(%error, "follow containerd events"),
         }
         tokio::time::sleep(PERIOD).await;
     }

@@ -1,4 +1,4 @@
-//! Puts the kubelet together and runs it until it is told to stop; from [config](crate::config); to every part. Performs IO.
+//! Puts the kubelet together and runs it until it is told to stop; from [`config`](crate::config); to every part. Performs IO.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::pod_source::{self, Source, mirror, static_pods};
 use crate::pods::Pods;
 use crate::spec::dns::NodeDns;
 use crate::volumes::Volumes;
-use crate::{health, image, lease, node_status, relist, server};
+use crate::{health, image, lease, log_rotation, node_status, relist, server};
 
 /// News waiting between two parts at most.
 const QUEUE: usize = 256;
@@ -71,12 +71,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     });
     if let Some(tls) = &kubelet.config.tls {
         let listener = tokio::net::TcpListener::bind(kubelet.config.listen).await;
-        let listener = listener.with_context(|| format!("listen on {} (is another kubelet running?)", kubelet.config.listen))?;
+        let listener =
+            listener.with_context(|| format!("listen on {} (is another kubelet running?)", kubelet.config.listen))?;
         let acceptor = server::tls::acceptor(tls)?;
         tasks.spawn(server::serve(Arc::clone(&kubelet), listener, acceptor, stop.clone()));
     }
     tasks.spawn(health::watch(runtime.clone(), health_sender, stop.clone()));
     ensure_pause_image(&kubelet, &stop).await;
+    tasks.spawn(log_rotation::run(Arc::clone(&kubelet), stop.clone()));
     let (seen, seen_receiver) = mpsc::channel(1);
     tasks.spawn(relist::run(runtime, seen, stop.clone()));
     let (changes, changes_receiver) = mpsc::channel(QUEUE);
@@ -98,7 +100,10 @@ async fn connect(api: &config::Api) -> anyhow::Result<Option<Client>> {
             let file = kube::config::Kubeconfig::read_from(path).with_context(|| format!("read kubeconfig {shown}"))?;
             let options = kube::config::KubeConfigOptions::default();
             let config = kube::Config::from_custom_kubeconfig(file, &options).await;
-            let config = config.with_context(|| format!("use kubeconfig {shown}"))?;
+            let mut config = config.with_context(|| format!("use kubeconfig {shown}"))?;
+            // Its first word names the owner of the fields we write.
+            let agent = format!("kubelet/{} (linux/{}) skep", node_status::VERSION, image::pause::architecture());
+            config.headers.push((http::header::USER_AGENT, agent.parse().context("user agent")?));
             Ok(Some(Client::try_from(config).with_context(|| format!("make a client of kubeconfig {shown}"))?))
         }
     }
@@ -180,7 +185,8 @@ fn start_sources(
     let (current, statics) = watch::channel(Vec::new());
     if let Some(directory) = config.static_pods.clone() {
         wanted.insert(Source::File);
-        let watch = static_pods::watch(directory, config.node_name.clone(), config.file_check, changes.clone(), current);
+        let watch =
+            static_pods::watch(directory, config.node_name.clone(), config.file_check, changes.clone(), current);
         spawn(tasks, stop, watch);
     }
     if let Some(client) = client {

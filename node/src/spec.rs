@@ -1,5 +1,5 @@
 //! From the pod spec to what the runtime is asked for: environment, security, resources, names, files. From
-//! [pod_worker](crate::pod_worker); to [cri](crate::cri). Pure.
+//! [`pod_worker`](crate::pod_worker); to [`cri`](crate::cri). Pure.
 
 pub mod container_config;
 pub mod dns;

@@ -1,5 +1,5 @@
-//! The status a pod reports: runtime state, probes and refusals → PodStatus, in upstream's words; from
-//! [pod_worker](crate::pod_worker); to [status_publisher](crate::status_publisher). Pure.
+//! The status a pod reports: runtime state, probes and refusals → `PodStatus`, in upstream's words; from
+//! [`pod_worker`](crate::pod_worker); to [`status_publisher`](crate::status_publisher). Pure.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -63,7 +63,8 @@ pub fn pod_ips(pod: &Pod, state: &PodState, host_ips: &[IpAddr]) -> Vec<IpAddr> 
     if pod::host_network(pod) {
         return host_ips.to_vec();
     }
-    let mut ips = state.sandboxes.first().filter(|sandbox| sandbox.ready).map_or_else(Vec::new, |s| s.addresses.clone());
+    let mut ips =
+        state.sandboxes.first().filter(|sandbox| sandbox.ready).map_or_else(Vec::new, |s| s.addresses.clone());
     let prefer_v6 = host_ips.first().is_some_and(IpAddr::is_ipv6);
     ips.sort_by_key(|ip| ip.is_ipv6() != prefer_v6);
     ips
@@ -83,6 +84,11 @@ pub fn pod_status(input: &Input<'_>) -> PodStatus {
             Role::Ephemeral => ephemeral.push(status),
         }
     }
+    if input.failure.is_some() && input.state.containers.is_empty() && input.previous.container_statuses.is_none() {
+        // Refused before anything was made: there is nothing to say of containers.
+        init.clear();
+        apps.clear();
+    }
     let all: Vec<&ContainerStatus> = init.iter().chain(&apps).collect();
     let mut phase = phase::phase(pod, &all, input.terminal);
     if input.failure.is_some() {
@@ -93,8 +99,7 @@ pub fn pod_status(input: &Input<'_>) -> PodStatus {
     if let Some(done @ ("Succeeded" | "Failed")) = before {
         phase = done;
     }
-    let mut ips: Vec<String> =
-        pod_ips(pod, input.state, input.host_ips).iter().map(ToString::to_string).collect();
+    let mut ips: Vec<String> = pod_ips(pod, input.state, input.host_ips).iter().map(ToString::to_string).collect();
     if ips.is_empty() && input.terminal {
         ips = input.previous.pod_ips.iter().flatten().map(|ip| ip.ip.clone()).collect();
     }
@@ -103,7 +108,7 @@ pub fn pod_status(input: &Input<'_>) -> PodStatus {
     let conditions = conditions::conditions(input, phase, &init, &apps);
     PodStatus {
         conditions: Some(conditions),
-        container_statuses: Some(apps),
+        container_statuses: Some(apps).filter(|list| !list.is_empty()),
         ephemeral_container_statuses: Some(ephemeral).filter(|list| !list.is_empty()),
         host_ip: input.host_ips.first().map(ToString::to_string),
         host_ips: Some(input.host_ips.iter().map(|ip| HostIP { ip: ip.to_string() }).collect()),

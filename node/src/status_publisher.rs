@@ -1,10 +1,10 @@
 //! Brings pod statuses to the API: one task per pod, the latest report wins, unchanged ones are not sent; from
-//! [pod_worker](crate::pod_worker); to the API. Performs IO.
+//! [`pod_worker`](crate::pod_worker); to the API. Performs IO.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ pub struct Report {
 
 /// Sends reports until the channel closes, and then the last one.
 pub async fn publish(client: Client, mut reports: watch::Receiver<Option<Report>>) {
-    let mut sent: Option<PodStatus> = None;
+    let mut sent: Option<Sent> = None;
     let mut pause = Duration::from_millis(100);
     loop {
         let report = reports.borrow_and_update().clone();
@@ -55,17 +55,23 @@ pub async fn publish(client: Client, mut reports: watch::Receiver<Option<Report>
     }
 }
 
-async fn send(client: &Client, report: &Report, sent: &mut Option<PodStatus>) -> Result<(), kube::Error> {
+async fn send(client: &Client, report: &Report, sent: &mut Option<Sent>) -> Result<(), kube::Error> {
     let pod = &report.pod;
     let pods: Api<Pod> = Api::namespaced(client.clone(), pod::namespace(pod));
-    let known = sent.as_ref().or_else(|| pod.status.as_ref().filter(|_| !pod::is_static(pod)));
-    if known != Some(&report.status) {
+    let known = match sent.as_ref() {
+        Some(sent) => Some(&sent.status),
+        None => pod.status.as_ref().filter(|_| !pod::is_static(pod)),
+    };
+    // The object may be older than what was sent; one that is not shows whether somebody wrote over it.
+    let fresh = sent.as_ref().is_some_and(|sent| sent.seen != pod.metadata.resource_version);
+    if known != Some(&report.status) || (fresh && overwritten(pod, &report.status)) {
         let patch = patch(pod, known, &report.status);
+        let now = Sent { status: report.status.clone(), seen: pod.metadata.resource_version.clone() };
         match pods.patch_status(pod::name(pod), &PatchParams::default(), &Patch::Strategic(patch)).await {
-            Ok(_) => *sent = Some(report.status.clone()),
+            Ok(_) => *sent = Some(now),
             // Gone, or another pod of that name by now: nothing to report on. A static pod's mirror will come.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) && !pod::is_static(pod) => {
-                *sent = Some(report.status.clone());
+                *sent = Some(now);
             }
             Err(error) => return Err(error),
         }
@@ -82,6 +88,22 @@ async fn send(client: &Client, report: &Report, sent: &mut Option<PodStatus>) ->
     Ok(())
 }
 
+/// What was sent last, and which version of the object was known then.
+struct Sent {
+    status: PodStatus,
+    seen: Option<String>,
+}
+
+/// Whether a condition of ours, or the phase, is not as we reported it.
+fn overwritten(pod: &Pod, status: &PodStatus) -> bool {
+    let Some(api) = pod.status.as_ref().filter(|_| !pod::is_static(pod)) else { return false };
+    let same = |own: &PodCondition| {
+        let found = api.conditions.iter().flatten().find(|condition| condition.type_ == own.type_);
+        found.is_some_and(|found| found.status == own.status)
+    };
+    api.phase != status.phase || !status.conditions.iter().flatten().all(same)
+}
+
 /// A strategic merge patch that leaves other owners' conditions alone. The UID makes the server refuse it for another pod
 /// of the same name.
 fn patch(pod: &Pod, known: Option<&PodStatus>, status: &PodStatus) -> Value {
@@ -93,9 +115,8 @@ fn patch(pod: &Pod, known: Option<&PodStatus>, status: &PodStatus) -> Value {
         }
     }
     // Lists that merge by address need the addresses that are gone.
-    let addresses = |status: &PodStatus| -> Vec<String> {
-        status.pod_ips.iter().flatten().map(|ip| ip.ip.clone()).collect()
-    };
+    let addresses =
+        |status: &PodStatus| -> Vec<String> { status.pod_ips.iter().flatten().map(|ip| ip.ip.clone()).collect() };
     let new = addresses(status);
     let gone = known.map(addresses).unwrap_or_default().into_iter().filter(|ip| !new.contains(ip));
     let gone: Vec<Value> = gone.map(|ip| json!({"ip": ip, "$patch": "delete"})).collect();

@@ -1,4 +1,4 @@
-//! Volumes of a pod: makes them, keeps their contents up to date, removes them; from [pod_worker](crate::pod_worker); to
+//! Volumes of a pod: makes them, keeps their contents up to date, removes them; from [`pod_worker`](crate::pod_worker); to
 //! directories and mounts below the kubelet's root. Performs IO.
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ pub mod payload;
 pub mod subpath;
 pub mod token;
 
-/// Why a volume cannot be mounted. The text ends up in the FailedMount event.
+/// Why a volume cannot be mounted. The text ends up in the `FailedMount` event.
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
     /// Something referred to is absent.
@@ -119,7 +119,8 @@ impl Volumes {
     ) -> Result<Mounted, (String, VolumeError)> {
         let mut mounted = Mounted::new();
         for volume in pod::spec(pod).volumes.iter().flatten() {
-            let path = self.mount(pod, volume, objects, surroundings).await.map_err(|error| (volume.name.clone(), error))?;
+            let path =
+                self.mount(pod, volume, objects, surroundings).await.map_err(|error| (volume.name.clone(), error))?;
             mounted.insert(volume.name.clone(), path);
         }
         Ok(mounted)
@@ -181,7 +182,8 @@ impl Volumes {
         let api = |what: String| move |source| VolumeError::Api { what, source: Box::new(source) };
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), pod::namespace(pod));
         let found = claims.get_opt(claim).await.map_err(api(format!("get persistentvolumeclaim {claim}")))?;
-        let found = found.ok_or_else(|| VolumeError::NotFound { kind: "persistentvolumeclaim", name: claim.to_owned() })?;
+        let found =
+            found.ok_or_else(|| VolumeError::NotFound { kind: "persistentvolumeclaim", name: claim.to_owned() })?;
         let name = found.spec.and_then(|spec| spec.volume_name).filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| VolumeError::Unbound(claim.to_owned()))?;
         let volumes: Api<PersistentVolume> = Api::all(client);
@@ -192,7 +194,8 @@ impl Volumes {
             host_path::prepare(&path, source.type_.as_deref().unwrap_or("DirectoryOrCreate"))?;
             return Ok(path);
         }
-        let local = spec.local.ok_or(VolumeError::Unsupported("a persistent volume that is neither local nor hostPath"))?;
+        let local =
+            spec.local.ok_or(VolumeError::Unsupported("a persistent volume that is neither local nor hostPath"))?;
         let path = PathBuf::from(local.path);
         host_path::prepare(&path, "Directory")?;
         Ok(path)

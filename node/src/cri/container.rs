@@ -1,4 +1,4 @@
-//! Containers over CRI; from [pod_worker](crate::pod_worker) and [server](crate::server); to the runtime. Performs IO.
+//! Containers over CRI; from [`pod_worker`](crate::pod_worker) and [`server`](crate::server); to the runtime. Performs IO.
 
 use std::time::Duration;
 
@@ -45,7 +45,9 @@ impl Runtime {
             config: Some(config),
             sandbox_config: Some(sandbox_config),
         };
-        Ok(limited("CreateContainer", CALL_LIMIT, self.service().create_container(request)).await?.container_id)
+        Ok(limited("CreateContainer", CALL_LIMIT, Box::pin(self.service().create_container(request)))
+            .await?
+            .container_id)
     }
 
     /// Starts a created container.
@@ -97,7 +99,8 @@ impl Runtime {
         });
         let request = api::ListContainersRequest { filter };
         let list = limited("ListContainers", CALL_LIMIT, self.service().list_containers(request)).await?.containers;
-        let ours = |c: &api::Container| c.labels.contains_key(LABEL_POD_UID) && c.labels.contains_key(LABEL_CONTAINER_NAME);
+        let ours =
+            |c: &api::Container| c.labels.contains_key(LABEL_POD_UID) && c.labels.contains_key(LABEL_CONTAINER_NAME);
         Ok(list.into_iter().filter(ours).collect())
     }
 
@@ -165,6 +168,8 @@ impl Runtime {
             linux: Some(linux),
             ..api::UpdateContainerResourcesRequest::default()
         };
-        limited("UpdateContainerResources", CALL_LIMIT, self.service().update_container_resources(request)).await.map(drop)
+        limited("UpdateContainerResources", CALL_LIMIT, self.service().update_container_resources(request))
+            .await
+            .map(drop)
     }
 }

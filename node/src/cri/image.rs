@@ -1,4 +1,4 @@
-//! Images over CRI; from [images](crate::images) and [node_status](crate::node_status); to the runtime. Performs IO.
+//! Images over CRI; from [`images`](crate::images) and [`node_status`](crate::node_status); to the runtime. Performs IO.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ impl Runtime {
         sandbox: Option<api::PodSandboxConfig>,
     ) -> Result<String, CriError> {
         let request = api::PullImageRequest { image: Some(spec(image)), auth, sandbox_config: sandbox };
-        Ok(limited("PullImage", PULL_LIMIT, self.images().pull_image(request)).await?.image_ref)
+        Ok(limited("PullImage", PULL_LIMIT, Box::pin(self.images().pull_image(request))).await?.image_ref)
     }
 
     /// Every image of the runtime.
@@ -60,7 +60,8 @@ impl Runtime {
     /// # Errors
     /// The call failed.
     pub async fn image_filesystems(&self) -> Result<Vec<api::FilesystemUsage>, CriError> {
-        let answer = limited("ImageFsInfo", CALL_LIMIT, self.images().image_fs_info(api::ImageFsInfoRequest {})).await?;
+        let answer =
+            limited("ImageFsInfo", CALL_LIMIT, self.images().image_fs_info(api::ImageFsInfoRequest {})).await?;
         Ok(answer.image_filesystems)
     }
 }

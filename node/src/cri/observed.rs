@@ -1,5 +1,5 @@
-//! What the runtime reports of one pod, typed and sorted; from the runtime; to [actions](crate::actions) and
-//! [status](crate::status). The types are pure, [`Runtime::observe`] performs IO.
+//! What the runtime reports of one pod, typed and sorted; from the runtime; to [`actions`](crate::actions) and
+//! [`status`](crate::status). The types are pure, [`Runtime::observe`] performs IO.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! Pod sandboxes over CRI; from [pod_worker](crate::pod_worker); to the runtime. Performs IO.
+//! Pod sandboxes over CRI; from [`pod_worker`](crate::pod_worker); to the runtime. Performs IO.
 
 use std::time::Duration;
 
@@ -13,7 +13,9 @@ impl Runtime {
     /// The call failed; the text is the event's.
     pub async fn run_sandbox(&self, config: api::PodSandboxConfig, handler: &str) -> Result<String, CriError> {
         let request = api::RunPodSandboxRequest { config: Some(config), runtime_handler: handler.to_owned() };
-        Ok(limited("RunPodSandbox", SANDBOX_LIMIT, self.service().run_pod_sandbox(request)).await?.pod_sandbox_id)
+        Ok(limited("RunPodSandbox", SANDBOX_LIMIT, Box::pin(self.service().run_pod_sandbox(request)))
+            .await?
+            .pod_sandbox_id)
     }
 
     /// Stops every container of the sandbox and frees its network. Idempotent.

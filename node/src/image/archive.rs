@@ -1,9 +1,9 @@
 //! Reads image archives: which blobs they hold, which images, and which blob refers to which; from a file; to
-//! [containerd](super::containerd). Reads files, changes nothing.
+//! [`containerd`](super::containerd). Reads files, changes nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -169,8 +169,7 @@ impl Contents {
     fn add_manifest(&mut self, manifest: &Value, names: Vec<String>) -> Image {
         let bytes = manifest.to_string().into_bytes();
         let blob = manifest_blob(manifest, bytes);
-        let image =
-            Image { names, media_type: OCI_MANIFEST.to_owned(), digest: blob.digest.clone(), size: blob.size };
+        let image = Image { names, media_type: OCI_MANIFEST.to_owned(), digest: blob.digest.clone(), size: blob.size };
         if self.seen.insert(blob.digest.clone()) {
             self.blobs.push(blob);
         }
@@ -184,7 +183,8 @@ impl Contents {
         for descriptor in index["manifests"].as_array().into_iter().flatten() {
             let digest = text(descriptor, "digest")?.to_owned();
             let annotation = |key: &str| descriptor["annotations"][key].as_str().map(str::to_owned);
-            let name = annotation("io.containerd.image.name").or_else(|| annotation("org.opencontainers.image.ref.name"));
+            let name =
+                annotation("io.containerd.image.name").or_else(|| annotation("org.opencontainers.image.ref.name"));
             if let Some(image) = images.iter_mut().find(|image| image.digest == digest) {
                 image.names.extend(name);
                 continue;
@@ -207,7 +207,8 @@ impl Contents {
         if self::digest(&bytes) != digest {
             return Err(ContentsError::Format(format!("{path} does not have the digest in its name")));
         }
-        let manifest: Value = serde_json::from_slice(&bytes).map_err(|e| ContentsError::Format(format!("{path}: {e}")))?;
+        let manifest: Value =
+            serde_json::from_slice(&bytes).map_err(|e| ContentsError::Format(format!("{path}: {e}")))?;
         for child in manifest["manifests"].as_array().into_iter().flatten() {
             let digest = text(child, "digest")?.to_owned();
             // Archives for one platform leave the other platforms' manifests out.

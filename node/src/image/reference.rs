@@ -1,5 +1,5 @@
 //! Image references as people write them, made whole ("busybox" → "docker.io/library/busybox:latest"); from specs and
-//! archives; to [images](crate::images) and [image](crate::image). Pure.
+//! archives; to [`images`](crate::images) and [`image`](crate::image). Pure.
 
 /// Why text is not an image reference; the text is what clients see.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -31,7 +31,9 @@ pub fn normalize(text: &str) -> Result<String, ReferenceError> {
     };
     let tag = tag.strip_prefix(':');
     let (registry, repository) = match path.split_once('/') {
-        Some((first, repository)) if first.contains(['.', ':']) || first == "localhost" => (first, repository.to_owned()),
+        Some((first, repository)) if first.contains(['.', ':']) || first == "localhost" => {
+            (first, repository.to_owned())
+        }
         Some(_) => ("docker.io", path.to_owned()),
         None => ("docker.io", format!("library/{path}")),
     };
@@ -70,9 +72,9 @@ fn valid_component(component: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let edges = component.starts_with(alphanumeric) && component.ends_with(alphanumeric);
     edges
-        && component.split(alphanumeric).all(|separator| {
-            matches!(separator, "" | "." | "_" | "__") || separator.chars().all(|c| c == '-')
-        })
+        && component
+            .split(alphanumeric)
+            .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.chars().all(|c| c == '-'))
 }
 
 fn valid_tag(tag: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Registry credentials out of image pull secrets; from Secrets; to [images](super). Pure.
+//! Registry credentials out of image pull secrets; from Secrets; to [`images`](super). Pure.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -62,7 +62,10 @@ mod tests {
         let found = from_secret(&ObjectData { values, ..ObjectData::default() });
         let hub = for_registry(&found, "docker.io");
         assert_eq!(hub.len(), 1);
-        assert_eq!(hub[0].as_ref().map(|auth| (auth.username.as_str(), auth.password.as_str())), Some(("me", "secret")));
+        assert_eq!(
+            hub[0].as_ref().map(|auth| (auth.username.as_str(), auth.password.as_str())),
+            Some(("me", "secret"))
+        );
         assert_eq!(for_registry(&found, "reg:5000").len(), 1);
         assert!(for_registry(&found, "other").is_empty());
     }

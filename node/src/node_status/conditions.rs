@@ -1,4 +1,4 @@
-//! The node's conditions, in upstream's words; from measurements; to [node_status](super). [`Pressures::measure`] reads files,
+//! The node's conditions, in upstream's words; from measurements; to [`node_status`](super). [`Pressures::measure`] reads files,
 //! the rest is pure.
 
 use k8s_openapi::api::core::v1::{NodeCondition, NodeStatus};
@@ -98,22 +98,27 @@ pub fn conditions(
 pub fn transitions(previous: &NodeStatus, conditions: &[NodeCondition], node: &str) -> Vec<(&'static str, String)> {
     let known = previous.conditions.as_deref().unwrap_or_default();
     let changed = |condition: &&NodeCondition| {
-        known.iter().find(|before| before.type_ == condition.type_).map(|before| &before.status) != Some(&condition.status)
+        known.iter().find(|before| before.type_ == condition.type_).map(|before| &before.status)
+            != Some(&condition.status)
     };
-    conditions.iter().filter(changed).filter_map(|condition| {
-        let reason = match (condition.type_.as_str(), condition.status.as_str()) {
-            ("Ready", "True") => "NodeReady",
-            ("Ready", _) => "NodeNotReady",
-            ("MemoryPressure", "True") => "NodeHasInsufficientMemory",
-            ("MemoryPressure", _) => "NodeHasSufficientMemory",
-            ("DiskPressure", "True") => "NodeHasDiskPressure",
-            ("DiskPressure", _) => "NodeHasNoDiskPressure",
-            ("PIDPressure", "True") => "NodeHasInsufficientPID",
-            ("PIDPressure", _) => "NodeHasSufficientPID",
-            _ => return None,
-        };
-        Some((reason, format!("Node {node} status is now: {reason}")))
-    }).collect()
+    conditions
+        .iter()
+        .filter(changed)
+        .filter_map(|condition| {
+            let reason = match (condition.type_.as_str(), condition.status.as_str()) {
+                ("Ready", "True") => "NodeReady",
+                ("Ready", _) => "NodeNotReady",
+                ("MemoryPressure", "True") => "NodeHasInsufficientMemory",
+                ("MemoryPressure", _) => "NodeHasSufficientMemory",
+                ("DiskPressure", "True") => "NodeHasDiskPressure",
+                ("DiskPressure", _) => "NodeHasNoDiskPressure",
+                ("PIDPressure", "True") => "NodeHasInsufficientPID",
+                ("PIDPressure", _) => "NodeHasSufficientPID",
+                _ => return None,
+            };
+            Some((reason, format!("Node {node} status is now: {reason}")))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -123,7 +128,10 @@ mod tests {
     #[test]
     fn ready_needs_runtime_and_network() {
         let now = jiff::Timestamp::from_second(50).unwrap();
-        let health = RuntimeHealth { network_problem: Some("container runtime network not ready: x".into()), ..Default::default() };
+        let health = RuntimeHealth {
+            network_problem: Some("container runtime network not ready: x".into()),
+            ..Default::default()
+        };
         let list = conditions(&NodeStatus::default(), &health, &Pressures::default(), now);
         let ready = list.iter().find(|condition| condition.type_ == "Ready").unwrap();
         assert_eq!((ready.status.as_str(), ready.reason.as_deref()), ("False", Some("KubeletNotReady")));
@@ -139,7 +147,8 @@ mod tests {
 
     #[test]
     fn conditions_of_others_stay() {
-        let foreign = NodeCondition { type_: "NetworkUnavailable".into(), status: "False".into(), ..Default::default() };
+        let foreign =
+            NodeCondition { type_: "NetworkUnavailable".into(), status: "False".into(), ..Default::default() };
         let previous = NodeStatus { conditions: Some(vec![foreign.clone()]), ..NodeStatus::default() };
         let list = conditions(&previous, &RuntimeHealth::default(), &Pressures::default(), jiff::Timestamp::UNIX_EPOCH);
         assert!(list.contains(&foreign));

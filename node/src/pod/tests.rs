@@ -22,7 +22,8 @@ fn pull_policy_defaults_by_tag() {
 
 #[test]
 fn qos_by_requests_and_limits() {
-    let with = |resources: serde_json::Value| pod(json!({"spec": {"containers": [{"name": "c", "resources": resources}]}}));
+    let with =
+        |resources: serde_json::Value| pod(json!({"spec": {"containers": [{"name": "c", "resources": resources}]}}));
     assert_eq!(qos(&with(json!({}))), Qos::BestEffort);
     assert_eq!(qos(&with(json!({"requests": {"cpu": "1"}}))), Qos::Burstable);
     assert_eq!(qos(&with(json!({"limits": {"cpu": "1", "memory": "1Gi"}}))), Qos::Guaranteed);

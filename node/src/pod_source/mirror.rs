@@ -1,4 +1,4 @@
-//! Mirror pods: how static pods show in the API; from [static_pods](super::static_pods) and the API watch; to the API.
+//! Mirror pods: how static pods show in the API; from [`static_pods`](super::static_pods) and the API watch; to the API.
 //! Performs IO.
 
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{DeleteParams, Preconditions, PostParams};
+use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Client};
 use tokio::sync::{mpsc, watch};
 

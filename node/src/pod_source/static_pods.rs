@@ -1,5 +1,5 @@
-//! Pods from manifest files in a directory, looked at every few seconds; from files; to [pods](crate::pods) and
-//! [mirror](super::mirror). Reads files.
+//! Pods from manifest files in a directory, looked at every few seconds; from files; to [`pods`](crate::pods) and
+//! [`mirror`](super::mirror). Reads files.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -119,8 +119,11 @@ fn parse(path: &Path, text: &str, node: &str) -> Result<Pod, ManifestError> {
     if let Some(spec) = pod.spec.as_mut() {
         spec.node_name = Some(node.to_owned());
         // Taints do not move static pods.
-        let everything =
-            Toleration { effect: Some("NoExecute".to_owned()), operator: Some("Exists".to_owned()), ..Toleration::default() };
+        let everything = Toleration {
+            effect: Some("NoExecute".to_owned()),
+            operator: Some("Exists".to_owned()),
+            ..Toleration::default()
+        };
         let tolerations = spec.tolerations.get_or_insert_default();
         if !tolerations.contains(&everything) {
             tolerations.push(everything);
@@ -138,7 +141,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
         write("a.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers: [{name: c, image: x}]\n");
-        write("b.json", r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"b"},"spec":{"containers":[{"name":"c"}]}}"#);
+        write(
+            "b.json",
+            r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"b"},"spec":{"containers":[{"name":"c"}]}}"#,
+        );
         write("c.yaml", "kind: Pod\nmetadata: {}\n");
         write(".hidden", "x");
         let (pods, errors) = read_directory(directory.path(), "n1");

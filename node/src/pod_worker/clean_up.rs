@@ -1,5 +1,5 @@
 //! What is left to do for a pod that has ended: volumes, cgroup, last report, and the runtime's records; from
-//! [pod_worker](super); to the node. Performs IO.
+//! [`pod_worker`](super); to the node. Performs IO.
 
 use std::time::Duration;
 

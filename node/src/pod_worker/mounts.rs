@@ -1,5 +1,5 @@
 //! The mounts of a container: volumes with subPath and propagation, /etc/hosts, the termination message file; from
-//! [start](super::start); to the container's description. Writes the managed files.
+//! [`start`](super::start); to the container's description. Writes the managed files.
 
 use std::fs;
 use std::net::IpAddr;
@@ -26,9 +26,9 @@ pub(super) enum MountError {
     #[error("missing value for \"{0}\" in subPathExpr: define the environment variable before using it")]
     Expression(String),
     #[error("failed to prepare subPath for volumeMount \"{volume}\" of container \"{container}\": {source}")]
-    SubPath { volume: String, container: String, source: VolumeError },
+    SubPath { volume: String, container: String, source: Box<VolumeError> },
     #[error(transparent)]
-    Files(#[from] VolumeError),
+    Files(Box<VolumeError>),
 }
 
 /// The mounts, in the order of the spec.
@@ -50,13 +50,13 @@ pub(super) fn mounts(
         let path = kubelet.directories.hosts_file(pod::uid(pod));
         let node_file = fs::read_to_string(HOSTS).unwrap_or_default();
         let text = hosts_file(pod, pod_ips, &kubelet.config.cluster_domain, &node_file);
-        write(&path, &text, 0o644)?;
+        write(&path, &text, 0o644).map_err(Box::new).map_err(MountError::Files)?;
         mounts.push(plain(HOSTS, &path));
     }
     let inside = container.termination_message_path.as_deref().unwrap_or(TERMINATION_PATH);
     if !inside.is_empty() && !has(inside, &mounts) {
         let path = kubelet.directories.container(pod::uid(pod), &container.name).join(restart_count.to_string());
-        write(&path, "", 0o666)?;
+        write(&path, "", 0o666).map_err(Box::new).map_err(MountError::Files)?;
         mounts.push(plain(inside, &path));
     }
     Ok(mounts)
@@ -91,7 +91,7 @@ fn volume_mount(
         subpath::prepare(volume, &inner, &target).map_err(|source| MountError::SubPath {
             volume: mount.name.clone(),
             container: container.name.clone(),
-            source,
+            source: Box::new(source),
         })?;
         host_path = target;
     }

@@ -1,4 +1,4 @@
-//! Starts one container: back-off, image, environment, mounts, create, start, postStart; from [sync](super::sync); to the
+//! Starts one container: back-off, image, environment, mounts, create, start, postStart; from [`sync`](super::sync); to the
 //! runtime. Performs IO.
 
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Worker {
             self.waiting.insert(name.to_owned(), refusal);
             return Some(left);
         }
-        match self.try_start(pod, role, &container, sandbox_id, config, mounted).await {
+        match Box::pin(self.try_start(pod, role, &container, sandbox_id, config, mounted)).await {
             Ok(()) => {
                 self.waiting.remove(name);
                 None
@@ -157,7 +157,9 @@ impl Worker {
         match self.kubelet.objects.get_all(&keys, pod::uid(pod)).await {
             Ok(secrets) => secrets.values().flat_map(|secret| credentials::from_secret(secret)).collect(),
             Err(error) => {
-                let text = format!("Unable to retrieve some image pull secrets: {error}; attempting to pull the image may not succeed.");
+                let text = format!(
+                    "Unable to retrieve some image pull secrets: {error}; attempting to pull the image may not succeed."
+                );
                 self.kubelet.events.pod(pod, None, Kind::Warning, "FailedToRetrieveImagePullSecret", text);
                 Vec::new()
             }
@@ -182,8 +184,7 @@ impl Worker {
             .map_err(|error| waiting("CreateContainerConfigError", error))?;
         let enabled = pod::spec(pod).enable_service_links.unwrap_or(true);
         let services = kubelet.services.as_ref().map(|store| store.state()).unwrap_or_default();
-        let links =
-            service_links::variables(&services, pod::namespace(pod), enabled);
+        let links = service_links::variables(&services, pod::namespace(pod), enabled);
         let surroundings = kubelet.surroundings(ips.clone());
         let environment = environment::environment(pod, container, &referred, &links, &surroundings)
             .map_err(|error| waiting("CreateContainerConfigError", error))?;
@@ -212,7 +213,9 @@ impl Worker {
 fn message(error: &crate::cri::CriError) -> String {
     match error {
         crate::cri::CriError::Rpc(status) => status.message().to_owned(),
-        other => other.to_string(),
+        crate::cri::CriError::Timeout { .. }
+        | crate::cri::CriError::Missing { .. }
+        | crate::cri::CriError::Endpoint(_) => error.to_string(),
     }
 }
 

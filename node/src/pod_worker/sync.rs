@@ -1,10 +1,11 @@
-//! One round for a pod that shall run: look, report, plan, act; from [pod_worker](super); to [start](super::start). Performs IO.
+//! One round for a pod that shall run: look, report, plan, act; from [`pod_worker`](super); to [`start`](super::start). Performs IO.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_cri::v1::PodSandboxConfig;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::node::v1::RuntimeClass;
 
 use super::{RESYNC, Worker, terminate};
 use crate::actions::{self, Plan, SandboxAction, StopReason};
@@ -41,7 +42,7 @@ impl Worker {
         if matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed")) {
             return Next::Ended;
         }
-        let next = self.act(&pod).await;
+        let next = Box::pin(self.act(&pod)).await;
         match (next, deadline) {
             (Next::Wait(pause), Some(left)) => Next::Wait(pause.min(left)),
             (next, _) => next,
@@ -77,7 +78,7 @@ impl Worker {
         }
         let Some(mounted) = self.mount_volumes(pod).await else { return self.again() };
         let plan = actions::plan(pod, &self.state, &self.verdicts);
-        let config = match self.apply_sandbox(pod, &plan).await {
+        let config = match Box::pin(self.apply_sandbox(pod, &plan)).await {
             Ok(Some(config)) => config,
             Ok(None) => return self.idle(),
             Err(()) => return self.again(),
@@ -151,8 +152,14 @@ impl Worker {
         if let Err(error) = std::fs::create_dir_all(&logs) {
             tracing::warn!(path = %logs.display(), %error, "create log directory");
         }
-        let handler = pod::spec(pod).runtime_class_name.clone().unwrap_or_default();
-        if let Err(error) = self.kubelet.runtime.run_sandbox(config.clone(), &handler).await {
+        let started = match self.runtime_handler(pod).await {
+            Ok(handler) => {
+                let run = self.kubelet.runtime.run_sandbox(config.clone(), &handler).await;
+                run.map(drop).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = started {
             let text = format!("Failed to create pod sandbox: {error}");
             self.kubelet.events.pod(pod, None, Kind::Warning, "FailedCreatePodSandBox", text);
             return Err(());
@@ -163,6 +170,16 @@ impl Worker {
         }
         self.publish(false, false);
         Ok(Some(config))
+    }
+
+    /// What the pod's RuntimeClass calls the runtime; empty for the default one.
+    async fn runtime_handler(&self, pod: &Pod) -> Result<String, String> {
+        let Some(name) = pod::spec(pod).runtime_class_name.as_deref().filter(|name| !name.is_empty()) else {
+            return Ok(String::new());
+        };
+        let client = self.kubelet.client.clone().ok_or_else(|| format!("RuntimeClass \"{name}\": no API server"))?;
+        let class = kube::Api::<RuntimeClass>::all(client).get(name).await;
+        class.map(|class| class.handler).map_err(|error| format!("get RuntimeClass \"{name}\": {error}"))
     }
 
     fn sandbox_config(&self, pod: &Pod, attempt: u32) -> PodSandboxConfig {

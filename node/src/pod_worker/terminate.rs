@@ -1,4 +1,4 @@
-//! Ends a pod: preStop hooks, stop signal, grace period, kill; sidecars last; from [pod_worker](super); to the runtime.
+//! Ends a pod: preStop hooks, stop signal, grace period, kill; sidecars last; from [`pod_worker`](super); to the runtime.
 //! Performs IO.
 
 use std::collections::HashSet;
@@ -60,7 +60,8 @@ pub(super) fn victims(pod: &Pod, state: &PodState, host_ips: &[IpAddr], grace_se
 /// Stops containers: all but sidecars at once, then sidecars from the last to the first.
 pub(super) async fn stop_all(kubelet: &Arc<Kubelet>, pod: &Pod, victims: Vec<Victim>, hooks: &HooksRun) {
     let started = Instant::now();
-    let is_sidecar = |victim: &Victim| pod::find_container(pod, &victim.name).is_some_and(|(role, _)| role == Role::Sidecar);
+    let is_sidecar =
+        |victim: &Victim| pod::find_container(pod, &victim.name).is_some_and(|(role, _)| role == Role::Sidecar);
     let (mut sidecars, others): (Vec<_>, Vec<_>) = victims.into_iter().partition(is_sidecar);
     futures::future::join_all(others.into_iter().map(|victim| stop(kubelet, pod, victim, hooks))).await;
     let position = |victim: &Victim| pod::init_containers(pod).iter().position(|c| c.name == victim.name);
@@ -114,7 +115,7 @@ impl Worker {
                 break;
             }
             self.publish(false, false);
-            self.stop_once(&hooks).await;
+            Box::pin(self.stop_once(&hooks)).await;
         }
         let kubelet = Arc::clone(&self.kubelet);
         let pod = self.pod();
@@ -123,7 +124,8 @@ impl Worker {
             match futures::future::try_join_all(stops).await {
                 Ok(_) => break,
                 Err(error) => {
-                    let text = format!("error killing pod: failed to \"KillPodSandbox\" for \"{}\": {error}", pod::uid(&pod));
+                    let text =
+                        format!("error killing pod: failed to \"KillPodSandbox\" for \"{}\": {error}", pod::uid(&pod));
                     kubelet.events.pod(&pod, None, Kind::Warning, "FailedKillPod", text);
                     tokio::time::sleep(Duration::from_secs(2)).await;
                 }

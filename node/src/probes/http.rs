@@ -1,5 +1,5 @@
 //! HTTP requests of probes and hooks: plain or TLS without verification, redirects on the same host only; from
-//! [attempt](super::attempt) and [hooks](crate::hooks); to the container. Performs IO.
+//! [`attempt`](super::attempt) and [`hooks`](crate::hooks); to the container. Performs IO.
 
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
@@ -38,9 +38,9 @@ pub async fn get(
     let url = format!("{scheme}://{authority}{slash}{path}");
     match tokio::time::timeout(limit, follow(&url, &host, action, limit)).await {
         Ok(result) => result,
-        Err(_elapsed) => Err(format!(
-            "Get \"{url}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
-        )),
+        Err(_elapsed) => {
+            Err(format!("Get \"{url}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"))
+        }
     }
 }
 
@@ -48,7 +48,8 @@ async fn follow(first: &str, host: &str, action: &HTTPGetAction, limit: Duration
     let mut url = first.to_owned();
     for _ in 0..=REDIRECTS {
         let uri: Uri = url.parse().map_err(|error| format!("Get \"{url}\": {error}"))?;
-        let (status, location) = request(&uri, action, limit).await.map_err(|error| format!("Get \"{url}\": {error}"))?;
+        let (status, location) =
+            request(&uri, action, limit).await.map_err(|error| format!("Get \"{url}\": {error}"))?;
         let next = location.filter(|_| status.is_redirection()).and_then(|location| resolve(&uri, &location));
         match next {
             Some(next) if next.host().map(|host| host.trim_matches(['[', ']'])) == Some(host) => url = next.to_string(),

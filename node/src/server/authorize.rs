@@ -1,5 +1,5 @@
-//! Who may ask the kubelet for what: client certificates and bearer tokens, then the API server's own rules (TokenReview,
-//! SubjectAccessReview); from [server](super); to the API. Performs IO.
+//! Who may ask the kubelet for what: client certificates and bearer tokens, then the API server's own rules (`TokenReview`,
+//! `SubjectAccessReview`); from [`server`](super); to the API. Performs IO.
 
 use http::{HeaderMap, Method};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
@@ -47,7 +47,8 @@ pub async fn authenticate(kubelet: &Kubelet, caller: Option<Caller>, headers: &H
     }
     let token = headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")?.to_owned();
     let reviews: Api<TokenReview> = Api::all(kubelet.client.clone()?);
-    let review = TokenReview { spec: TokenReviewSpec { token: Some(token), audiences: None }, ..TokenReview::default() };
+    let review =
+        TokenReview { spec: TokenReviewSpec { token: Some(token), audiences: None }, ..TokenReview::default() };
     let status = match reviews.create(&PostParams::default(), &review).await {
         Ok(review) => review.status?,
         Err(error) => {
@@ -69,10 +70,8 @@ pub async fn authorize(kubelet: &Kubelet, caller: &Caller, method: &Method, path
     }
     let (verb, subresource) = attributes(method, path);
     let name = &kubelet.config.node_name;
-    let denied = format!(
-        "Forbidden (user={}, verb={verb}, resource=nodes, subresource(s)=[{subresource}])",
-        caller.user
-    );
+    let denied =
+        format!("Forbidden (user={}, verb={verb}, resource=nodes, subresource(s)=[{subresource}])", caller.user);
     let Some(client) = kubelet.client.clone() else { return Err(denied) };
     let review = SubjectAccessReview {
         spec: SubjectAccessReviewSpec {

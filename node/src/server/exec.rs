@@ -1,5 +1,7 @@
-//! `/exec`, `/attach` and `/portForward`: asks the runtime where to connect, connects, and carries the streams: SPDY clients'
-//! bytes unchanged, WebSocket clients' translated. From [server](super); to the runtime's streaming port. Performs IO.
+//! `/exec`, `/attach` and `/portForward`: asks the runtime where to connect, connects, and carries the streams.
+//!
+//! SPDY clients' bytes go unchanged, WebSocket clients' are translated. From [`server`](super); to the runtime's streaming
+//! port. Performs IO.
 
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
@@ -41,7 +43,10 @@ fn running(view: &PodView, container: &str) -> Result<String, Refusal> {
     }
     let newest = view.state.newest(container).filter(|newest| newest.phase == Phase::Running);
     newest.map(|newest| newest.id.clone()).ok_or_else(|| {
-        refuse(StatusCode::BAD_REQUEST, format!("container {container} is not running in pod {}", pod::formatted(&view.pod)))
+        refuse(
+            StatusCode::BAD_REQUEST,
+            format!("container {container} is not running in pod {}", pod::formatted(&view.pod)),
+        )
     })
 }
 
@@ -73,7 +78,8 @@ pub async fn exec(
         let id = running(&view, container)?;
         let pairs = query::parse(request.uri().query().unwrap_or_default());
         let streams = streams(&pairs)?;
-        let command: Vec<String> = pairs.into_iter().filter(|(name, _)| name == "command").map(|(_, value)| value).collect();
+        let command: Vec<String> =
+            pairs.into_iter().filter(|(name, _)| name == "command").map(|(_, value)| value).collect();
         if command.is_empty() {
             return Err(refuse(StatusCode::BAD_REQUEST, "you must specify at least one command"));
         }
@@ -121,7 +127,8 @@ pub async fn port_forward(
     let prepare = async {
         let view = find(kubelet, namespace, name, uid)?;
         let sandbox = view.state.ready_sandbox();
-        let sandbox = sandbox.ok_or_else(|| refuse(StatusCode::NOT_FOUND, format!("pod not found (\"{name}_{namespace}\")")))?;
+        let sandbox =
+            sandbox.ok_or_else(|| refuse(StatusCode::NOT_FOUND, format!("pod not found (\"{name}_{namespace}\")")))?;
         let pairs = query::parse(request.uri().query().unwrap_or_default());
         let named = pairs.iter().filter(|(name, _)| name == "port" || name == "ports");
         let ports = named.flat_map(|(_, value)| value.split(',')).filter_map(|port| port.parse().ok()).collect();

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
+use k8s_openapi::api::core::v1::PodStatus;
 use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncSeekExt as _, BufReader, SeekFrom};
 use tokio::sync::mpsc;
@@ -53,7 +54,9 @@ impl Wanted {
                 let ago = jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
                 Some(jiff::Timestamp::now().checked_sub(ago).unwrap_or(jiff::Timestamp::MIN))
             }
-            (None, Some(time)) => Some(time.parse().map_err(|_invalid| format!("invalid value {time:?} for sinceTime"))?),
+            (None, Some(time)) => {
+                Some(time.parse().map_err(|_invalid| format!("invalid value {time:?} for sinceTime"))?)
+            }
             (None, None) => None,
         };
         Ok(Self {
@@ -91,7 +94,10 @@ pub fn answer(kubelet: &Arc<Kubelet>, namespace: &str, name: &str, container: &s
         let message = if wanted.previous {
             format!("{what} {container:?} in pod {name:?} not found")
         } else {
-            format!("{what} {container:?} in pod {name:?} is waiting to start: ContainerCreating")
+            format!(
+                "{what} {container:?} in pod {name:?} is waiting to start: {}",
+                waiting_reason(&view.status, container)
+            )
         };
         return text(StatusCode::BAD_REQUEST, message);
     };
@@ -103,10 +109,24 @@ pub fn answer(kubelet: &Arc<Kubelet>, namespace: &str, name: &str, container: &s
             tracing::debug!(path = %path.display(), %error, "read log");
         }
     });
-    let stream = StreamBody::new(tokio_stream::StreamExt::map(ReceiverStream::new(receiver), |bytes| Ok(Frame::data(bytes))));
+    let stream =
+        StreamBody::new(tokio_stream::StreamExt::map(ReceiverStream::new(receiver), |bytes| Ok(Frame::data(bytes))));
     let mut answer = Response::new(stream.boxed());
     answer.headers_mut().insert("content-type", http::HeaderValue::from_static("text/plain"));
     answer
+}
+
+/// Why a container has not started, in the words of the API.
+fn waiting_reason(status: &PodStatus, container: &str) -> String {
+    let lists = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
+    let found = lists.into_iter().flatten().flatten().find(|status| status.name == container);
+    let waiting = found.and_then(|status| status.state.as_ref()?.waiting.as_ref()?.reason.clone());
+    match waiting.as_deref() {
+        Some("ErrImagePull") => "image can't be pulled".to_owned(),
+        Some("ImagePullBackOff") => "trying and failing to pull image".to_owned(),
+        Some(reason) => reason.to_owned(),
+        None => "ContainerCreating".to_owned(),
+    }
 }
 
 /// Whose log it is, to know when it ends.
@@ -261,7 +281,8 @@ mod tests {
             let bytes: Vec<u8> = lines.iter().flat_map(|line| out.format(line)).collect();
             String::from_utf8(bytes).unwrap()
         };
-        let lines = ["2026-01-01T00:00:00Z stdout P ab", "2026-01-01T00:00:01Z stdout F cd", "2026-01-01T00:00:02Z stderr F e"];
+        let lines =
+            ["2026-01-01T00:00:00Z stdout P ab", "2026-01-01T00:00:01Z stdout F cd", "2026-01-01T00:00:02Z stderr F e"];
         assert_eq!(format(Wanted::default(), &lines), "abcd\ne\n");
         let stamped = Wanted { timestamps: true, ..Wanted::default() };
         assert_eq!(format(stamped, &lines), "2026-01-01T00:00:00Z abcd\n2026-01-01T00:00:02Z e\n");

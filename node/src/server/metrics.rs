@@ -46,7 +46,12 @@ pub async fn resource(kubelet: &Kubelet) -> Response<Body> {
     let stats = kubelet.runtime.container_stats().await;
     let failed = u8::from(stats.is_err());
     let (mut cpu, mut memory) = (String::new(), String::new());
-    head(&mut cpu, "container_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the container in core-seconds");
+    head(
+        &mut cpu,
+        "container_cpu_usage_seconds_total",
+        "counter",
+        "Cumulative cpu time consumed by the container in core-seconds",
+    );
     head(&mut memory, "container_memory_working_set_bytes", "gauge", "Current working set of the container in bytes");
     let mut pods: std::collections::BTreeMap<String, (String, f64, u64)> = std::collections::BTreeMap::new();
     for container in stats.unwrap_or_default() {
@@ -75,12 +80,22 @@ pub async fn resource(kubelet: &Kubelet) -> Response<Body> {
     for (pod, _, bytes) in pods.values() {
         out += &format!("pod_memory_working_set_bytes{{{pod}}} {bytes}\n");
     }
-    head(&mut out, "node_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the node in core-seconds");
+    head(
+        &mut out,
+        "node_cpu_usage_seconds_total",
+        "counter",
+        "Cumulative cpu time consumed by the node in core-seconds",
+    );
     out += &format!("node_cpu_usage_seconds_total {}\n", machine::busy_seconds());
     head(&mut out, "node_memory_working_set_bytes", "gauge", "Current working set of the node in bytes");
     let used = kubelet.machine.memory_bytes - machine::available_memory();
     out += &format!("node_memory_working_set_bytes {used}\n");
-    head(&mut out, "resource_scrape_error", "gauge", "1 if there was an error while getting container metrics, 0 otherwise");
+    head(
+        &mut out,
+        "resource_scrape_error",
+        "gauge",
+        "1 if there was an error while getting container metrics, 0 otherwise",
+    );
     out += &format!("resource_scrape_error {failed}\n");
     answer(out)
 }

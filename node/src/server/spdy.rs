@@ -1,5 +1,6 @@
-//! The part of SPDY/3.1 that container runtimes speak on their streaming ports: opening streams with headers, data both ways,
-//! half-close. From [exec](super::exec); to the runtime. Encoding is pure, the connection performs IO.
+//! The part of SPDY/3.1 that container runtimes speak: opening streams with headers, data both ways, half-close.
+//!
+//! From [`exec`](super::exec); to the runtime's streaming port. Encoding is pure, the connection performs IO.
 //!
 //! Header blocks are compressed with a preset dictionary in SPDY. This client sends them as stored (uncompressed) deflate
 //! blocks, which any inflater reads, and never needs to read the other side's.

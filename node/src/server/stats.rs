@@ -31,8 +31,7 @@ pub async fn summary(kubelet: &Kubelet) -> Response<Body> {
         if !labels.contains_key(LABEL_POD_UID) {
             continue;
         }
-        let reference =
-            json!({"name": label(LABEL_POD_NAME), "namespace": label(LABEL_POD_NAMESPACE), "uid": label(LABEL_POD_UID)});
+        let reference = json!({"name": label(LABEL_POD_NAME), "namespace": label(LABEL_POD_NAMESPACE), "uid": label(LABEL_POD_UID)});
         let number = |value: Option<k8s_cri::v1::UInt64Value>| value.map(|value| value.value);
         let (cpu, memory) = (container.cpu.unwrap_or_default(), container.memory.unwrap_or_default());
         let entry = json!({

@@ -1,4 +1,4 @@
-//! TLS of the kubelet's server: its certificate, and the authority of its clients; from PEM files; to [server](super).
+//! TLS of the kubelet's server: its certificate, and the authority of its clients; from PEM files; to [`server`](super).
 //! Reads files.
 
 use std::path::Path;
@@ -40,7 +40,8 @@ pub fn acceptor(tls: &Tls) -> anyhow::Result<TlsAcceptor> {
 
 fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let read = || format!("read certificates of {}", path.display());
-    let list: Vec<_> = CertificateDer::pem_file_iter(path).with_context(read)?.collect::<Result<_, _>>().with_context(read)?;
+    let list: Vec<_> =
+        CertificateDer::pem_file_iter(path).with_context(read)?.collect::<Result<_, _>>().with_context(read)?;
     anyhow::ensure!(!list.is_empty(), "{} holds no certificate", path.display());
     Ok(list)
 }

@@ -1,5 +1,6 @@
-//! WebSocket streams of exec and attach (`v5.channel.k8s.io`, `v4.channel.k8s.io`) and tunnels of port-forward, translated to
-//! the SPDY of container runtimes; from [exec](super::exec); to the runtime. Performs IO.
+//! WebSocket streams of exec and attach, and tunnels of port-forward, translated to the SPDY of container runtimes.
+//!
+//! From [`exec`](super::exec); to the runtime. Performs IO.
 
 use bytes::Bytes;
 use futures::{SinkExt as _, StreamExt as _};

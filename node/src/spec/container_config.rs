@@ -1,4 +1,4 @@
-//! The CRI description of a container; from the spec, its environment and mounts; to [cri](crate::cri). Pure.
+//! The CRI description of a container; from the spec, its environment and mounts; to [`cri`](crate::cri). Pure.
 
 use std::collections::HashMap;
 
@@ -43,9 +43,8 @@ pub fn log_name(container: &str, restart_count: u32) -> String {
 
 /// The description.
 pub fn container_config(pod: &Pod, role: Role, container: &Container, parts: ContainerParts) -> api::ContainerConfig {
-    let lookup = |name: &str| {
-        parts.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    };
+    let lookup =
+        |name: &str| parts.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let expanded =
         |list: &Option<Vec<String>>| list.iter().flatten().map(|text| expand(text, lookup)).collect::<Vec<_>>();
     let mut security = security::container(pod, role, container, &parts.image_user);
@@ -63,7 +62,11 @@ pub fn container_config(pod: &Pod, role: Role, container: &Container, parts: Con
         command: expanded(&container.command),
         args: expanded(&container.args),
         working_dir: container.working_dir.clone().unwrap_or_default(),
-        envs: parts.environment.iter().map(|(key, value)| api::KeyValue { key: key.clone(), value: value.clone() }).collect(),
+        envs: parts
+            .environment
+            .iter()
+            .map(|(key, value)| api::KeyValue { key: key.clone(), value: value.clone() })
+            .collect(),
         mounts: parts.mounts,
         labels: labels(pod, container),
         annotations: annotations(pod, container, parts.restart_count),

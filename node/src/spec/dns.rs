@@ -1,5 +1,5 @@
 //! resolv.conf of a pod by dnsPolicy and dnsConfig, and its host name; from the spec and the node's settings; to
-//! [sandbox_config](super::sandbox_config). Pure.
+//! [`sandbox_config`](super::sandbox_config). Pure.
 
 use k8s_cri::v1::DnsConfig;
 use k8s_openapi::api::core::v1::Pod;

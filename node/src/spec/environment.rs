@@ -1,5 +1,5 @@
 //! The environment of a container: `envFrom`, `env`, service links, in upstream's order; from the spec and the objects it
-//! refers to; to [container_config](super::container_config). Pure.
+//! refers to; to [`container_config`](super::container_config). Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,7 +41,9 @@ pub enum EnvironmentError {
     #[error(transparent)]
     Field(#[from] FieldError),
     /// A reference this kubelet does not know.
-    #[error("environment variable {0}: the source of its value is not supported (use value, configMapKeyRef, secretKeyRef, fieldRef or resourceFieldRef)")]
+    #[error(
+        "environment variable {0}: the source of its value is not supported (use value, configMapKeyRef, secretKeyRef, fieldRef or resourceFieldRef)"
+    )]
     Source(String),
 }
 

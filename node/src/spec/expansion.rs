@@ -1,5 +1,5 @@
-//! `$(VAR)` references in commands, arguments and environment values; from specs; to [environment](super::environment) and
-//! [container_config](super::container_config). Pure.
+//! `$(VAR)` references in commands, arguments and environment values; from specs; to [`environment`](super::environment) and
+//! [`container_config`](super::container_config). Pure.
 
 /// Replaces `$(NAME)` by `lookup(NAME)`, leaves references without a value as they are, and makes `$$` a single `$`
 /// (so that `$$(NAME)` becomes the literal `$(NAME)`).

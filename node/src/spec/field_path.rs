@@ -1,5 +1,5 @@
-//! The downward API: values of pod fields and container resources; from specs; to [environment](super::environment) and
-//! [volumes](crate::volumes). Pure.
+//! The downward API: values of pod fields and container resources; from specs; to [`environment`](super::environment) and
+//! [`volumes`](crate::volumes). Pure.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

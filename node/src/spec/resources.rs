@@ -1,5 +1,5 @@
-//! cpu and memory of the spec in the kernel's terms; from specs; to [container_config](super::container_config) and
-//! [cgroups](crate::cgroups). Pure.
+//! cpu and memory of the spec in the kernel's terms; from specs; to [`container_config`](super::container_config) and
+//! [`cgroups`](crate::cgroups). Pure.
 
 use k8s_cri::v1::LinuxContainerResources;
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};

@@ -1,4 +1,4 @@
-//! The CRI description of a pod sandbox; from the spec and the node's settings; to [cri](crate::cri). Pure.
+//! The CRI description of a pod sandbox; from the spec and the node's settings; to [`cri`](crate::cri). Pure.
 
 use std::collections::HashMap;
 

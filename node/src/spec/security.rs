@@ -1,5 +1,5 @@
-//! securityContext of pod and container as the runtime wants it; from specs; to [container_config](super::container_config)
-//! and [sandbox_config](super::sandbox_config). Pure.
+//! securityContext of pod and container as the runtime wants it; from specs; to [`container_config`](super::container_config)
+//! and [`sandbox_config`](super::sandbox_config). Pure.
 
 use k8s_cri::v1::{self as api, NamespaceMode, security_profile::ProfileType};
 use k8s_openapi::api::core::v1::{AppArmorProfile, Container, Pod, SeccompProfile};
@@ -127,7 +127,7 @@ pub fn sandbox(pod: &Pod) -> api::LinuxSandboxSecurityContext {
         namespace_options: Some(namespaces(pod)),
         run_as_user: number(context.run_as_user),
         // The runtime refuses a group without a user.
-        run_as_group: context.run_as_user.and(number(context.run_as_group)),
+        run_as_group: if context.run_as_user.is_some() { number(context.run_as_group) } else { None },
         supplemental_groups: groups(pod),
         privileged: any_privileged(pod),
         seccomp: Some(profile(ProfileType::RuntimeDefault, "")),
@@ -136,7 +136,12 @@ pub fn sandbox(pod: &Pod) -> api::LinuxSandboxSecurityContext {
 }
 
 /// Security settings of a container.
-pub fn container(pod: &Pod, role: Role, container: &Container, image: &ImageUser) -> api::LinuxContainerSecurityContext {
+pub fn container(
+    pod: &Pod,
+    role: Role,
+    container: &Container,
+    image: &ImageUser,
+) -> api::LinuxContainerSecurityContext {
     let of_pod = pod::spec(pod).security_context.clone().unwrap_or_default();
     let own = container.security_context.clone().unwrap_or_default();
     let capabilities = own.capabilities.unwrap_or_default();
@@ -203,8 +208,9 @@ mod tests {
     use super::*;
 
     fn parts(spec: serde_json::Value) -> (Pod, Container) {
-        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": spec}))
-            .unwrap();
+        let pod: Pod =
+            serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": spec}))
+                .unwrap();
         let container = pod.spec.as_ref().unwrap().containers[0].clone();
         (pod, container)
     }
@@ -226,14 +232,19 @@ mod tests {
         let (pod, c) = parts(json!({"containers": [{"name": "c", "securityContext": {"runAsNonRoot": true}}]}));
         let verify = |user: ImageUser| verify_non_root(&pod, &c, &user).map_err(|error| error.to_string());
         assert_eq!(verify(ImageUser { uid: Some(1000), name: String::new() }), Ok(()));
-        assert!(verify(ImageUser::default()).unwrap_err().starts_with("container has runAsNonRoot and image will run as root"));
+        assert!(
+            verify(ImageUser::default())
+                .unwrap_err()
+                .starts_with("container has runAsNonRoot and image will run as root")
+        );
         let named = verify(ImageUser { uid: None, name: "app".into() }).unwrap_err();
         assert!(named.contains("image has non-numeric user (app), cannot verify user is non-root"), "{named}");
     }
 
     #[test]
     fn namespaces_by_the_spec() {
-        let (pod, _) = parts(json!({"hostNetwork": true, "shareProcessNamespace": true, "containers": [{"name": "c"}]}));
+        let (pod, _) =
+            parts(json!({"hostNetwork": true, "shareProcessNamespace": true, "containers": [{"name": "c"}]}));
         let found = namespaces(&pod);
         assert_eq!(found.network, NamespaceMode::Node as i32);
         assert_eq!(found.pid, NamespaceMode::Pod as i32);

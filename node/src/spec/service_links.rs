@@ -1,4 +1,4 @@
-//! Environment variables that name Services, in the style of Docker links; from Services; to [environment](super::environment).
+//! Environment variables that name Services, in the style of Docker links; from Services; to [`environment`](super::environment).
 //! Pure.
 
 use std::collections::BTreeMap;
@@ -8,11 +8,7 @@ use k8s_openapi::api::core::v1::Service;
 
 /// Variables of the Services a pod in `namespace` is told about: those of its own namespace if `links`, and always the API
 /// server's own (`kubernetes` in `default`).
-pub fn variables(
-    services: &[impl AsRef<Service>],
-    namespace: &str,
-    links: bool,
-) -> BTreeMap<String, String> {
+pub fn variables(services: &[impl AsRef<Service>], namespace: &str, links: bool) -> BTreeMap<String, String> {
     let mut chosen: BTreeMap<&str, &Service> = BTreeMap::new();
     for service in services.iter().map(AsRef::as_ref).filter(|service| cluster_ip(service).is_some()) {
         let name = service.metadata.name.as_deref().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The conditions of a pod, in upstream's order and words; from [status](super); to the pod status. Pure.
+//! The conditions of a pod, in upstream's order and words; from [`status`](super); to the pod status. Pure.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition};
 
@@ -17,7 +17,12 @@ fn draft(kind: &'static str, ok: bool, reason: &str, message: String) -> Draft {
 }
 
 /// The conditions that the kubelet owns.
-pub fn conditions(input: &Input<'_>, phase: &str, init: &[ContainerStatus], apps: &[ContainerStatus]) -> Vec<PodCondition> {
+pub fn conditions(
+    input: &Input<'_>,
+    phase: &str,
+    init: &[ContainerStatus],
+    apps: &[ContainerStatus],
+) -> Vec<PodCondition> {
     let sandbox = input.state.ready_sandbox();
     let network = sandbox.is_some_and(|sandbox| sandbox.host_network || !sandbox.addresses.is_empty());
     let containers_ready = containers_ready(input, phase, init, apps);
@@ -34,7 +39,8 @@ pub fn conditions(input: &Input<'_>, phase: &str, init: &[ContainerStatus], apps
 fn finish(input: &Input<'_>, draft: Draft) -> PodCondition {
     let status = if draft.ok { "True" } else { "False" };
     let before = input.previous.conditions.iter().flatten().find(|condition| condition.type_ == draft.kind);
-    let unchanged = before.filter(|before| before.status == status).and_then(|before| before.last_transition_time.clone());
+    let unchanged =
+        before.filter(|before| before.status == status).and_then(|before| before.last_transition_time.clone());
     PodCondition {
         last_probe_time: None,
         last_transition_time: unchanged.or_else(|| Some(whole_seconds(input.now))),
@@ -66,9 +72,11 @@ fn initialized(input: &Input<'_>, phase: &str, init: &[ContainerStatus], apps: &
     }
     let incomplete = pod::init_containers(input.pod).iter().filter(|container| {
         let status = init.iter().find(|status| status.name == container.name);
-        status.is_none_or(|status| {
-            if pod::is_sidecar(container) { status.started != Some(true) } else { !status.ready }
-        })
+        status.is_none_or(
+            |status| {
+                if pod::is_sidecar(container) { status.started != Some(true) } else { !status.ready }
+            },
+        )
     });
     let incomplete: Vec<&str> = incomplete.map(|container| container.name.as_str()).collect();
     if incomplete.is_empty() {
@@ -105,10 +113,8 @@ fn ready(input: &Input<'_>, containers: &Draft) -> Draft {
         let name = &gate.condition_type;
         match current.iter().find(|condition| condition.type_ == *name) {
             None => messages.push(format!("corresponding condition of pod readiness gate \"{name}\" does not exist.")),
-            Some(condition) if condition.status != "True" => messages.push(format!(
-                "the status of pod readiness gate \"{name}\" is not \"True\", but {}",
-                condition.status
-            )),
+            Some(condition) if condition.status != "True" => messages
+                .push(format!("the status of pod readiness gate \"{name}\" is not \"True\", but {}", condition.status)),
             Some(_) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! The status of one container; from [status](super); to the pod status. Pure.
+//! The status of one container; from [`status`](super); to the pod status. Pure.
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
@@ -91,7 +91,6 @@ fn mounts(container: &Container) -> Option<Vec<VolumeMountStatus>> {
         name: mount.name.clone(),
         read_only: mount.read_only,
         recursive_read_only: mount.read_only.filter(|read_only| *read_only).map(|_| "Disabled".to_owned()),
-        ..VolumeMountStatus::default()
     };
     container.volume_mounts.as_ref().map(|mounts| mounts.iter().map(status).collect())
 }
@@ -134,7 +133,9 @@ fn refuse(input: &Input<'_>, role: Role, newest: Option<&observed::ContainerStat
     let Some(Waiting { reason, message }) = input.waiting.get(&status.name) else { return };
     let again = match role {
         Role::App => actions::should_restart(input.pod, newest),
-        Role::Init => newest.is_none_or(|c| c.phase != Phase::Running && !(c.phase == Phase::Exited && c.exit_code == 0)),
+        Role::Init => {
+            newest.is_none_or(|c| c.phase != Phase::Running && !(c.phase == Phase::Exited && c.exit_code == 0))
+        }
         Role::Sidecar => newest.is_none_or(|c| c.phase != Phase::Running),
         Role::Ephemeral => newest.is_none(),
     };

@@ -1,6 +1,6 @@
-//! The phase of a pod from its containers' statuses; from [status](super); to the pod status. Pure.
+//! The phase of a pod from its containers' statuses; from [`status`](super); to the pod status. Pure.
 //!
-//! Behaviour follows `getPhase` of Kubernetes v1.34 (pkg/kubelet/kubelet_pods.go).
+//! Behaviour follows `getPhase` of Kubernetes v1.34 (`pkg/kubelet/kubelet_pods.go`).
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 

@@ -1,5 +1,7 @@
-//! Writes the files of a volume so that a reader sees either all old or all new ones: a dated directory per version, and
-//! `..data` pointing to the current one; from [volumes](super); to the volume's directory. Performs IO.
+//! Writes the files of a volume so that a reader sees either all old or all new ones.
+//!
+//! A dated directory per version, and `..data` pointing to the current one. From [`volumes`](super); to the volume's directory.
+//! Performs IO.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -89,7 +91,8 @@ fn remove_if_there(path: &Path) -> Result<(), VolumeError> {
 }
 
 fn check(path: &str) -> Result<(), VolumeError> {
-    let bad = path.is_empty() || path.starts_with('/') || path.starts_with("..") || path.split('/').any(|part| part == "..");
+    let bad =
+        path.is_empty() || path.starts_with('/') || path.starts_with("..") || path.split('/').any(|part| part == "..");
     if bad { Err(VolumeError::Path(path.to_owned())) } else { Ok(()) }
 }
 
@@ -123,7 +126,9 @@ mod tests {
     use super::*;
 
     fn files(list: &[(&str, &str)]) -> Files {
-        list.iter().map(|(path, text)| ((*path).to_owned(), File { bytes: text.as_bytes().to_vec(), mode: 0o644 })).collect()
+        list.iter()
+            .map(|(path, text)| ((*path).to_owned(), File { bytes: text.as_bytes().to_vec(), mode: 0o644 }))
+            .collect()
     }
 
     #[test]

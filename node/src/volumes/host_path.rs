@@ -1,4 +1,4 @@
-//! hostPath volumes: checks and makes what the type demands; from [volumes](super); to the node's files. Performs IO.
+//! hostPath volumes: checks and makes what the type demands; from [`volumes`](super); to the node's files. Performs IO.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;

@@ -1,4 +1,4 @@
-//! Directories, tmpfs and bind mounts; from [volumes](super); to the kernel. Performs IO.
+//! Directories, tmpfs and bind mounts; from [`volumes`](super); to the kernel. Performs IO.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};

@@ -1,5 +1,5 @@
 //! The files of configMap, secret, downwardAPI and projected volumes; from specs and objects; to
-//! [atomic_writer](super::atomic_writer). Reads the API.
+//! [`atomic_writer`](super::atomic_writer). Reads the API.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,9 @@ pub async fn payload(
     let sources = Sources { pod, objects, tokens, surroundings };
     if let Some(source) = &volume.config_map {
         let optional = source.optional.unwrap_or(false);
-        return sources.object(ObjectKind::ConfigMap, &source.name, source.items.as_deref(), source.default_mode, optional).await;
+        return sources
+            .object(ObjectKind::ConfigMap, &source.name, source.items.as_deref(), source.default_mode, optional)
+            .await;
     }
     if let Some(source) = &volume.secret {
         let name = source.secret_name.as_deref().unwrap_or_default();

@@ -1,5 +1,6 @@
-//! subPath mounts: the named file or directory of a volume, reached without following any link out of the volume; from
-//! [pod_worker](crate::pod_worker); to a bind mount that the runtime mounts on. Performs IO.
+//! subPath mounts: the named part of a volume, reached without following any link out of it.
+//!
+//! From [`pod_worker`](crate::pod_worker); to a bind mount that the runtime mounts on. Performs IO.
 
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -20,9 +21,7 @@ pub fn prepare(volume: &Path, subpath: &str, target: &Path) -> Result<(), Volume
     }
     let root: OwnedFd = File::open(volume).map_err(io("open", volume))?.into();
     let found = match open(&root, subpath) {
-        Err(nix::errno::Errno::ENOENT) => {
-            make(&root, subpath).and_then(|()| open(&root, subpath))
-        }
+        Err(nix::errno::Errno::ENOENT) => make(&root, subpath).and_then(|()| open(&root, subpath)),
         other => other,
     };
     let found = found.map_err(|errno| io("open", &volume.join(subpath))(errno.into()))?;
@@ -40,7 +39,9 @@ pub fn prepare(volume: &Path, subpath: &str, target: &Path) -> Result<(), Volume
 }
 
 fn how(flags: OFlag) -> OpenHow {
-    OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS)
+    OpenHow::new()
+        .flags(flags | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS)
 }
 
 fn open(root: &OwnedFd, path: &str) -> nix::Result<OwnedFd> {

@@ -1,5 +1,5 @@
 //! Service account tokens for projected volumes, renewed before they expire; from the TokenRequest API; to
-//! [payload](super::payload). Performs IO.
+//! [`payload`](super::payload). Performs IO.
 
 use std::collections::HashMap;
 use std::time::Duration;

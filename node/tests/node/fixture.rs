@@ -1,4 +1,5 @@
 //! A containerd of its own, a kubelet on it in this process, a busybox image, and certificates; all gone when dropped.
+#![expect(clippy::disallowed_methods, reason = "a test runs containerd and looks at the clock")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,7 +41,7 @@ pub struct Node {
 impl Node {
     /// Starts containerd and the kubelet, and loads the image.
     pub async fn start() -> Self {
-        let _ = tracing_subscriber::fmt().with_env_filter("skep_node=debug").with_test_writer().try_init();
+        drop(tracing_subscriber::fmt().with_env_filter("skep_node=debug").with_test_writer().try_init());
         let directory = tempfile::Builder::new().prefix("skep-node-").tempdir().unwrap();
         let root = directory.path();
         for name in ["manifests", "kubelet", "logs", "cni", "pki"] {
@@ -175,7 +176,9 @@ impl Drop for Node {
         for uid in cgroups.pods() {
             drop(cgroups.remove_pod(&uid));
         }
-        for mount in ["cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "unified", "systemd", ""] {
+        for mount in
+            ["cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "unified", "systemd", ""]
+        {
             let top = Path::new("/sys/fs/cgroup").join(mount).join(self.cgroup.trim_start_matches('/'));
             remove_groups(&top);
         }
@@ -187,7 +190,8 @@ fn kill_below(directory: &Path) -> usize {
     for pid in fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default().lines() {
         if let Ok(pid) = pid.parse() {
             killed += 1;
-            drop(nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL));
+            // It may have ended by itself.
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).ok();
         }
     }
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -242,7 +246,6 @@ state = "{shown}/state"
     );
     fs::write(root.join("config.toml"), config).unwrap();
     let log = fs::File::create(root.join("containerd.log")).unwrap();
-    #[expect(clippy::disallowed_methods, reason = "a test runs containerd")]
     Command::new("containerd")
         .arg("--config")
         .arg(root.join("config.toml"))
@@ -261,7 +264,10 @@ fn busybox(root: &Path) -> PathBuf {
     header.set_mode(0o755);
     header.set_size(binary.len() as u64);
     layer.append_data(&mut header, "bin/busybox", binary.as_slice()).unwrap();
-    for applet in ["sh", "sleep", "echo", "cat", "true", "false", "ls", "id", "touch", "rm", "env", "nc", "httpd", "test", "date", "hostname", "stat", "head", "printf", "seq", "kill", "mkdir"] {
+    for applet in [
+        "sh", "sleep", "echo", "cat", "true", "false", "ls", "id", "touch", "rm", "env", "nc", "httpd", "test", "date",
+        "hostname", "stat", "head", "printf", "seq", "kill", "mkdir",
+    ] {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Symlink);
         header.set_mode(0o777);

@@ -43,9 +43,7 @@ async fn init_containers_run_in_order_and_volumes_are_shared() {
     }
     let node = Node::start().await;
     let mount = json!([{"name": "data", "mountPath": "/data"}]);
-    let step = |name: &str| {
-        json!({"name": name, "command": ["sh", "-c", format!("sleep 0.2; echo {name} >> /data/order")], "volumeMounts": mount})
-    };
+    let step = |name: &str| json!({"name": name, "command": ["sh", "-c", format!("sleep 0.2; echo {name} >> /data/order")], "volumeMounts": mount});
     fs::create_dir(node.path("host")).unwrap();
     let host = node.path("host").display().to_string();
     node.apply(
@@ -53,7 +51,7 @@ async fn init_containers_run_in_order_and_volumes_are_shared() {
         json!({
             "initContainers": [step("one"), step("two"),
                 {"name": "side", "restartPolicy": "Always", "command": ["sleep", "1000"]}],
-            "containers": [{"name": "c", "command": ["sh", "-c", "cp /data/order /host/order 2>/dev/null || cat /data/order > /host/order; echo $(GREETING) $$(GREETING) > /host/env; env >> /host/env; id -u > /host/uid; cat /etc/hosts > /host/hosts; sleep 1000"],
+            "containers": [{"name": "c", "command": ["sh", "-c", "cp /data/order /host/order 2>/dev/null || cat /data/order > /host/order; echo '$(GREETING) $$(GREETING)' > /host/env; env >> /host/env; id -u > /host/uid; cat /etc/hosts > /host/hosts; sleep 1000"],
                 "env": [{"name": "GREETING", "value": "hello"},
                         {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
                         {"name": "LIMIT", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory"}}}],
@@ -70,11 +68,18 @@ async fn init_containers_run_in_order_and_volumes_are_shared() {
     assert_eq!(read("order"), "one\ntwo\n");
     let env = read("env");
     assert!(env.starts_with("hello $(GREETING)\n"), "{env}");
-    assert!(env.contains("POD=a-n1\n") && env.contains("LIMIT=67108864\n") && env.contains("FROM_IMAGE=yes\n"), "{env}");
+    assert!(
+        env.contains("POD=a-n1\n") && env.contains("LIMIT=67108864\n") && env.contains("FROM_IMAGE=yes\n"),
+        "{env}"
+    );
     assert!(read("hosts").starts_with("# Kubernetes-managed hosts file (host network)."));
     let pod = node.pod("a").await.unwrap();
     let uid = pod["metadata"]["uid"].as_str().unwrap();
-    let cgroups = skep_node::cgroups::Cgroups::discover(&format!("/{}", node.directory.path().file_name().unwrap().to_string_lossy())).unwrap();
+    let cgroups = skep_node::cgroups::Cgroups::discover(&format!(
+        "/{}",
+        node.directory.path().file_name().unwrap().to_string_lossy()
+    ))
+    .unwrap();
     assert_eq!(cgroups.pods(), [uid]);
     assert!(node.path(&format!("kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir/data/made/here")).is_dir());
 

@@ -100,12 +100,14 @@ async fn logs_exec_and_metrics() {
         return;
     }
     let node = Node::start().await;
-    let script = "echo out; echo err >&2; for i in 1 2 3; do echo line $i; done; sleep 1000";
+    let script = "echo err >&2; sleep 0.3; echo out; for i in 1 2 3; do echo line $i; done; sleep 1000";
     node.apply("a", json!({"containers": [{"name": "c", "command": ["sh", "-c", script]}]}));
     node.wait_for("a", "ready", |status| status["containerStatuses"][0]["ready"] == true).await;
 
-    super::fixture::wait("the log is written", async || get(&node, "/containerLogs/default/a-n1/c").await.1.lines().count() == 5)
-        .await;
+    super::fixture::wait("the log is written", async || {
+        get(&node, "/containerLogs/default/a-n1/c").await.1.lines().count() == 5
+    })
+    .await;
     let (_, tail) = get(&node, "/containerLogs/default/a-n1/c?tailLines=2").await;
     assert_eq!(tail, "line 2\nline 3\n");
     let (_, stamped) = get(&node, "/containerLogs/default/a-n1/c?tailLines=1&timestamps=true").await;
@@ -124,7 +126,10 @@ async fn logs_exec_and_metrics() {
     assert_eq!(big.lines().count(), 20_000);
 
     let (_, metrics) = get(&node, "/metrics/resource").await;
-    assert!(metrics.contains("container_memory_working_set_bytes{container=\"c\",namespace=\"default\",pod=\"a-n1\"}"), "{metrics}");
+    assert!(
+        metrics.contains("container_memory_working_set_bytes{container=\"c\",namespace=\"default\",pod=\"a-n1\"}"),
+        "{metrics}"
+    );
     assert!(metrics.contains("resource_scrape_error 0"));
     assert_eq!(get(&node, "/healthz").await, (200, "ok".to_owned()));
 

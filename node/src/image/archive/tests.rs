@@ -39,19 +39,15 @@ fn reads_a_docker_archive_plain_and_gzip() {
 #[test]
 fn reads_an_oci_archive() {
     let name = |bytes: &[u8]| format!("blobs/sha256/{}", digest(bytes).strip_prefix("sha256:").unwrap());
-    let manifest = json!({"schemaVersion": 2, "config": {"digest": digest(b"{}")}, "layers": [{"digest": digest(b"l")}]});
+    let manifest =
+        json!({"schemaVersion": 2, "config": {"digest": digest(b"{}")}, "layers": [{"digest": digest(b"l")}]});
     let manifest = manifest.to_string();
     let index = json!({"manifests": [{"digest": digest(manifest.as_bytes()), "mediaType": OCI_MANIFEST,
         "annotations": {"org.opencontainers.image.ref.name": "app:1"}}]})
     .to_string();
     let (m, c, l) = (name(manifest.as_bytes()), name(b"{}"), name(b"l"));
-    let archive = open(&tar_of(&[
-        ("index.json", index.as_bytes()),
-        (&m, manifest.as_bytes()),
-        (&c, b"{}"),
-        (&l, b"l"),
-    ]))
-    .unwrap();
+    let archive =
+        open(&tar_of(&[("index.json", index.as_bytes()), (&m, manifest.as_bytes()), (&c, b"{}"), (&l, b"l")])).unwrap();
     assert_eq!(archive.images()[0].names, ["app:1"]);
     assert_eq!(archive.blobs().len(), 3);
     let broken = open(&tar_of(&[("index.json", index.as_bytes()), (&m, manifest.as_bytes()), (&c, b"{}"), (&l, b"x")]));

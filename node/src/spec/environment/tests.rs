@@ -69,7 +69,9 @@ fn says_what_is_missing_in_the_words_of_the_status() {
         "configmap \"nope\" not found"
     );
     assert_eq!(
-        error(json!({"name": "c", "env": [{"name": "X", "valueFrom": {"configMapKeyRef": {"name": "cm", "key": "z"}}}]})),
+        error(
+            json!({"name": "c", "env": [{"name": "X", "valueFrom": {"configMapKeyRef": {"name": "cm", "key": "z"}}}]})
+        ),
         "couldn't find key z in ConfigMap ns/cm"
     );
     assert_eq!(
