@@ -1,7 +1,10 @@
 //! Verdict → answer to the kernel, once per hook type, and the count of what was dropped. From programs; to the kernel.
 
-use aya_ebpf::helpers::generated::bpf_set_retval;
-use skep_proxy_ebpf::verdict::{DropReason, SocketVerdict};
+use aya_ebpf::{
+    helpers::generated::{bpf_redirect, bpf_redirect_peer, bpf_set_retval},
+    programs::TcContext,
+};
+use skep_proxy_ebpf::verdict::{DropReason, SocketVerdict, Verdict};
 
 use crate::map_statics::DROP_COUNT;
 
@@ -35,5 +38,26 @@ pub(crate) fn count(reason: DropReason, bytes: u32) {
         let count = unsafe { &mut *count };
         count.packets = count.packets.wrapping_add(1);
         count.bytes = count.bytes.wrapping_add(bytes.into());
+    }
+}
+
+/// A packet program's answer: nothing to say, so programs behind this one and the stack decide.
+const CONTINUE: i32 = -1;
+/// A packet program's answer: the packet ends here.
+const DROP: i32 = 2;
+
+/// Ends every packet program.
+#[inline(always)]
+pub(crate) fn packet(ctx: &TcContext, outcome: Result<Verdict, DropReason>) -> i32 {
+    match outcome {
+        Ok(Verdict::Pass) => CONTINUE,
+        // SAFETY: the helpers take numbers.
+        Ok(Verdict::ToPod { ifindex }) => unsafe { bpf_redirect_peer(ifindex, 0) as i32 },
+        // SAFETY: as above.
+        Ok(Verdict::ToDevice { ifindex }) => unsafe { bpf_redirect(ifindex, 0) as i32 },
+        Err(reason) => {
+            count(reason, ctx.len());
+            DROP
+        }
     }
 }

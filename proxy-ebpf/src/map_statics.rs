@@ -1,5 +1,6 @@
 //! Every map, in the order of `skep_proxy_ebpf::maps`. To the steps.
 
+use crate::steps::flow::Flow;
 use aya_ebpf::{
     btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkStorage},
     macros::btf_map,
@@ -53,3 +54,8 @@ pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentValue, { fragment::
     LruHashMap::new();
 #[btf_map]
 pub(crate) static DROP_COUNT: PerCpuArray<DropCount, { drop_count::CAPACITY as usize }> = PerCpuArray::new();
+
+/// Not shared with user space: what a packet program works on, where its stack of 512 bytes is too small. A packet program
+/// is never interrupted by another one on the same CPU.
+#[btf_map]
+pub(crate) static FLOW: PerCpuArray<Flow, 1> = PerCpuArray::new();

@@ -52,11 +52,13 @@ pub enum DropReason {
     ServiceChanging = 13,
     /// The tunnel key could not be set.
     TunnelFailed = 14,
+    /// The node itself sent something into the overlay which is for no other node: multicast, a stale route.
+    NotForOverlay = 15,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Malformed,
         Self::Spoofed,
         Self::NoBackend,
@@ -72,6 +74,7 @@ impl DropReason {
         Self::RewriteFailed,
         Self::ServiceChanging,
         Self::TunnelFailed,
+        Self::NotForOverlay,
     ];
 
     /// Index in `DROP_COUNT`.
@@ -100,6 +103,7 @@ impl DropReason {
             Self::RewriteFailed => "rewrite_failed",
             Self::ServiceChanging => "service_changing",
             Self::TunnelFailed => "tunnel_failed",
+            Self::NotForOverlay => "not_for_overlay",
         }
     }
 
@@ -125,6 +129,9 @@ impl DropReason {
             Self::Untranslatable => "the Service is used with a protocol it cannot have",
             Self::RewriteFailed => "the node is short of memory",
             Self::ServiceChanging => "the Service changes faster than it can be read",
+            Self::NotForOverlay => {
+                "harmless in small numbers (multicast); else a route leads into the overlay by mistake"
+            }
             Self::TunnelFailed => "the overlay device is not in external mode; let the agent make it anew",
         }
     }

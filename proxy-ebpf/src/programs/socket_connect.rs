@@ -65,7 +65,8 @@ pub(crate) fn unavailable(reason: DropReason, service_id: u64) -> SocketVerdict 
         | DropReason::FragmentUnknown
         | DropReason::Untranslatable
         | DropReason::RewriteFailed
-        | DropReason::TunnelFailed => SocketVerdict::Refuse(reason),
+        | DropReason::TunnelFailed
+        | DropReason::NotForOverlay => SocketVerdict::Refuse(reason),
     }
 }
 

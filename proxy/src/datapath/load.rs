@@ -98,7 +98,8 @@ impl Datapath {
     /// Pins beside the old program and renames: whoever opens the path finds the old or the new one.
     fn pin_program(&self, name: &'static str) -> Result<(), LoadError> {
         let path = self.pins.program(name);
-        let next = path.with_extension("next");
+        // bpffs reserves names with a dot.
+        let next = self.pins.program(&format!("{name}-next"));
         let descriptor = self.program(name)?;
         remove_if_there(&next)
             .and_then(|()| syscall::object_pin(descriptor, &next))
