@@ -47,12 +47,15 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let client = client(&config).await?;
     let health = Arc::new(Health::default());
     let mut agent = Agent::start(config, Arc::clone(&health))?;
-    let server = tokio::spawn(health::serve(health, agent.config.healthz, stop.clone()));
+    let (address, until) = (agent.config.healthz, stop.clone());
+    let server = tokio::spawn(async move {
+        // Services work without it: a taken port must not keep the node from serving.
+        if let Err(error) = health::serve(health, address, until).await {
+            tracing::error!(%address, "health is not served: {error}");
+        }
+    });
     agent.work(&client, &stop).await;
     server.abort();
-    if let Ok(Err(error)) = server.await {
-        tracing::error!(address = %agent.config.healthz, "health is not served: {error}");
-    }
     Ok(())
 }
 

@@ -9,23 +9,33 @@
 //!   names ──▶ a file ──▶ view (also with the agent dead, from the pinned maps)      health: :10256
 //! ```
 
-pub mod agent;
 pub mod args;
+
 pub mod config;
 
-pub mod datapath;
-pub mod desired;
-pub mod entries;
-pub mod ids;
-pub mod objects;
-pub mod reconcile;
+pub mod agent;
+
 pub mod watch;
 
-pub mod conflist;
-pub mod health;
+pub mod objects;
+
+pub mod desired;
+
+pub mod entries;
+pub mod ids;
+
+pub mod reconcile;
+
+pub mod datapath;
+
 pub mod overlay;
 
+pub mod conflist;
+
+pub mod health;
+
 pub mod names;
+
 pub mod view;
 
 pub use agent::run;

@@ -1,23 +1,19 @@
 //! The tunnel device and the node's routes to pods elsewhere. From [`crate::agent`]; to the kernel by rtnetlink.
 //!
 //! Everything is made to be as wanted each time it is called for: what is right is left alone, what is missing or wrong is put right.
-//! Pods of this node are reached by routes that the CNI plugin makes.
+//! Pods of this node are reached by routes that the CNI plugin makes; those elsewhere by [`routes`].
+#![expect(clippy::wildcard_enum_match_arm, reason = "the kernel's messages have dozens of attributes")]
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
 use futures::TryStreamExt as _;
-use ipnetwork::IpNetwork;
-use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::AddressAttribute;
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope};
-use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVxlan, RouteMessageBuilder};
+use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVxlan};
 use skep_proxy_ebpf::overlay::{DEVICE, GATEWAY_MAC, OVERHEAD_IPV4, OVERHEAD_IPV6, UDP_PORT};
 
-/// Marks the routes that are ours (`ip route` shows `proto 115`).
-const OUR_ROUTES: RouteProtocol = RouteProtocol::Other(115);
+mod routes;
 
 /// Why the pod network cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -152,50 +148,6 @@ impl Overlay {
         }
         Ok(link.header.index)
     }
-
-    /// Makes the routes through the tunnel exactly `wanted`: range → the node's own address to be used as source.
-    ///
-    /// # Errors
-    /// [`OverlayError`].
-    pub async fn sync_routes(
-        &self,
-        ifindex: u32,
-        wanted: &BTreeMap<IpNetwork, Option<IpAddr>>,
-        mtu: u32,
-    ) -> Result<usize, OverlayError> {
-        let actual = self.routes(ifindex).await?;
-        let mut changed = 0;
-        for (range, source) in wanted {
-            let message = route(*range, *source, ifindex, mtu);
-            if actual.get(range).is_some_and(|is| same_route(is, &message)) {
-                continue;
-            }
-            let failed = |error| OverlayError::Netlink { action: format!("add route to {range}"), source: error };
-            self.handle.route().add(message).replace().execute().await.map_err(failed)?;
-            changed += 1;
-        }
-        for (range, message) in actual.into_iter().filter(|(range, _)| !wanted.contains_key(range)) {
-            let failed = |source| OverlayError::Netlink { action: format!("remove route to {range}"), source };
-            self.handle.route().del(message).execute().await.map_err(failed)?;
-            changed += 1;
-        }
-        Ok(changed)
-    }
-
-    async fn routes(&self, ifindex: u32) -> Result<BTreeMap<IpNetwork, RouteMessage>, OverlayError> {
-        let mut ours = BTreeMap::new();
-        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            let mut message = RouteMessage::default();
-            message.header.address_family = family;
-            let failed = |source| OverlayError::Netlink { action: "list routes".to_owned(), source };
-            let all: Vec<_> = self.handle.route().get(message).execute().try_collect().await.map_err(failed)?;
-            let is_ours = |route: &RouteMessage| {
-                route.header.protocol == OUR_ROUTES && route.attributes.contains(&RouteAttribute::Oif(ifindex))
-            };
-            ours.extend(all.into_iter().filter(is_ours).filter_map(|route| Some((range_of(&route)?, route))));
-        }
-        Ok(ours)
-    }
 }
 
 /// What pods may send in one packet: the outer headers must fit beside it.
@@ -247,7 +199,6 @@ fn set(path: &str, value: &str) -> Result<(), OverlayError> {
     std::fs::write(path, value).map_err(|source| OverlayError::Setting { path: path.to_owned(), source })
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the kernel's messages have dozens of attributes")]
 fn describe(link: &LinkMessage) -> Link {
     let mut described = Link { ifindex: link.header.index, name: String::new(), mtu: 0 };
     for attribute in &link.attributes {
@@ -280,42 +231,4 @@ fn is_set_up(link: &LinkMessage, mtu: u32) -> bool {
     link.header.flags.contains(LinkFlags::Up | LinkFlags::Noarp)
         && link.attributes.contains(&LinkAttribute::Mtu(mtu))
         && link.attributes.contains(&LinkAttribute::Address(GATEWAY_MAC.to_vec()))
-}
-
-fn route(range: IpNetwork, source: Option<IpAddr>, ifindex: u32, mtu: u32) -> RouteMessage {
-    let mut message = match range {
-        IpNetwork::V4(range) => RouteMessageBuilder::<std::net::Ipv4Addr>::new()
-            .destination_prefix(range.network(), range.prefix())
-            .output_interface(ifindex)
-            .build(),
-        IpNetwork::V6(range) => RouteMessageBuilder::<std::net::Ipv6Addr>::new()
-            .destination_prefix(range.network(), range.prefix())
-            .output_interface(ifindex)
-            .build(),
-    };
-    message.header.protocol = OUR_ROUTES;
-    message.header.scope = if range.is_ipv4() { RouteScope::Link } else { RouteScope::Universe };
-    message.attributes.push(RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
-    if let Some(source) = source {
-        message.attributes.push(RouteAttribute::PrefSource(RouteAddress::from(source)));
-    }
-    message
-}
-
-fn same_route(is: &RouteMessage, wanted: &RouteMessage) -> bool {
-    let relevant = |message: &RouteMessage| {
-        let all = message.attributes.iter();
-        let kept = all.filter(|a| matches!(a, RouteAttribute::PrefSource(_) | RouteAttribute::Metrics(_)));
-        kept.map(|attribute| format!("{attribute:?}")).collect::<std::collections::BTreeSet<_>>()
-    };
-    relevant(is) == relevant(wanted)
-}
-
-fn range_of(route: &RouteMessage) -> Option<IpNetwork> {
-    let destination = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
-        RouteAttribute::Destination(RouteAddress::Inet6(address)) => Some(IpAddr::V6(*address)),
-        _ => None,
-    })?;
-    IpNetwork::new(destination, route.header.destination_prefix_length).ok()
 }

@@ -19,15 +19,18 @@ use serde::de::DeserializeOwned;
 use crate::desired::{self, Place, ServicePortTable};
 use crate::objects::{LABEL_HEADLESS, LABEL_PROXY_NAME, Node, ObjectName, Service, Slice};
 
-/// One step of a watch, with objects as far as they matter (`None`: not for this agent, which is as good as gone).
+/// One step of a watch, with the object as far as it matters (`None`: not for this agent, which is as good as gone).
+pub type Step<T> = Event<(ObjectName, Option<T>)>;
+
+/// One step of one of the watches.
 #[derive(Debug)]
 pub enum Change {
     /// Of Services.
-    Service(Event<(ObjectName, Option<Service>)>),
+    Service(Step<Service>),
     /// Of EndpointSlices.
-    Slice(Event<(ObjectName, Option<Slice>)>),
+    Slice(Step<Slice>),
     /// Of Nodes.
-    Node(Event<(ObjectName, Option<Node>)>),
+    Node(Step<Node>),
 }
 
 /// All three watches, for ever. An error is one of a watch that goes on by itself after a pause.
@@ -47,7 +50,7 @@ fn stream<K, T>(
     client: &Client,
     labels: &str,
     convert: fn(&K) -> Option<T>,
-) -> BoxStream<'static, Result<Event<(ObjectName, Option<T>)>, watcher::Error>>
+) -> BoxStream<'static, Result<Step<T>, watcher::Error>>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     T: Send + 'static,
@@ -86,7 +89,7 @@ impl<T> Default for Kind<T> {
 
 impl<T: PartialEq> Kind<T> {
     /// What changed: each with what was there before.
-    fn apply(&mut self, event: Event<(ObjectName, Option<T>)>) -> Vec<(ObjectName, Option<T>)> {
+    fn apply(&mut self, event: Step<T>) -> Vec<(ObjectName, Option<T>)> {
         match event {
             Event::Apply((name, object)) => self.set(name, object).into_iter().collect(),
             Event::Delete((name, _)) => self.set(name, None).into_iter().collect(),

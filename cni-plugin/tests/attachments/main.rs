@@ -111,7 +111,7 @@ fn gc_keeps_what_is_named() {
         let call = node.call("", "", &pods[0]).version("1.1.0");
         assert_eq!(call.gc().error_code(), 7, "without a list nothing is removed");
         assert_eq!(node.devices().len(), 3);
-        call.with("cni.dev/valid-attachments", valid.clone()).gc().success();
+        call.with("cni.dev/valid-attachments", valid).gc().success();
         assert_eq!((node.devices().len(), node.entries(), node.links()), (1, 2, 2));
         // The journal is lost: what nothing leads to any more goes, what is named stays as far as it is known.
         node.lose_state();

@@ -56,7 +56,7 @@ fn backend(endpoint: &Endpoint, port: u16, node: &str) -> Backend {
 }
 
 /// Total, so that the order in which slices arrive does not matter.
-fn rank(backend: &Backend) -> (bool, bool, bool, bool, &[Arc<str>], &[Arc<str>]) {
+fn rank(backend: &Backend) -> ([bool; 4], [&[Arc<str>]; 2]) {
     let Conditions { ready, serving, terminating } = backend.conditions;
-    (ready, serving, !terminating, backend.is_local, &backend.zone_hints, &backend.node_hints)
+    ([ready, serving, !terminating, backend.is_local], [&backend.zone_hints, &backend.node_hints])
 }

@@ -1,5 +1,7 @@
-//! What nobody names any more: counters of backends that are gone and chunks of generations that are. From the agent's
-//! clock; to [`crate::datapath::typed_maps`]. Frontends themselves are deleted by [`super::diff`].
+//! Removes what nobody names any more. From the agent's clock; to [`crate::datapath::typed_maps`].
+//!
+//! That is: counters of backends that are gone, and chunks of generations that are. Frontends themselves are deleted by
+//! [`super::diff`].
 
 use std::collections::{HashMap, HashSet};
 

@@ -40,8 +40,9 @@ fn instance(pins: PinDirectory, view_dir: &Path) -> Instance {
     Instance { node: if written.is_empty() { plain() } else { written }, pins }
 }
 
-/// The node to be looked at: by pin directory, by name, or the only one; else the first, with the names of the others. `cluster`
-/// leaves only the nodes of that local cluster, which are called `<cluster>-<number>`.
+/// The node to be looked at: by pin directory, by name, or the only one.
+///
+/// Else the first, with the names of the others. `cluster` leaves only the nodes of that local cluster, which are called `<cluster>-<number>`.
 ///
 /// # Errors
 /// [`ViewError::NoInstance`].

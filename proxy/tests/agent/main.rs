@@ -1,0 +1,152 @@
+//! The whole agent on a node of its own, against an API server that lists and watches: from objects to the kernel's maps,
+//! devices and routes, and what stays when it goes. Needs root.
+#![expect(clippy::tests_outside_test_module, reason = "the whole file is a test")]
+#![expect(clippy::print_stderr, reason = "says why it does nothing")]
+#![expect(clippy::disallowed_methods, reason = "runs ip, and waits by the real clock")]
+
+mod api;
+mod node;
+
+use std::time::Duration;
+
+use api::ApiServer;
+use node::{Node, Running, eventually};
+use serde_json::{Value, json};
+
+fn on_a_node(test: impl AsyncFnOnce(&Node) + Send + 'static) {
+    if std::env::var_os("SKEP_TEST_ROOT").is_none() {
+        eprintln!("needs SKEP_TEST_ROOT=1 (run by cargo xtask test)");
+        return;
+    }
+    drop(tracing_subscriber::fmt().with_env_filter("skep_proxy=debug").with_test_writer().try_init());
+    // Namespaces belong to a thread and to those it starts: the runtime is made inside.
+    let thread = std::thread::spawn(move || {
+        let node = Node::new();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        runtime.block_on(test(&node));
+    });
+    thread.join().expect("the test on its node");
+}
+
+fn api_node(name: &str, address: &str, number: u8) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name},
+        "spec": {"podCIDRs": [format!("10.244.{number}.0/24"), format!("fd00:10:244:{number}::/64")]},
+        "status": {"addresses": [
+            {"type": "InternalIP", "address": address},
+            {"type": "InternalIP", "address": format!("fd00:10:89::{number}")},
+            {"type": "Hostname", "address": name},
+        ]},
+    })
+}
+
+fn service(name: &str, address: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default", "uid": format!("uid-{name}")},
+        "spec": {"type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], "ports": [{"port": 80, "protocol": "TCP"}]},
+    })
+}
+
+fn slice(service: &str, endpoints: &[(&str, &str)]) -> Value {
+    let endpoints = endpoints.iter().map(|(address, node)| {
+        json!({
+            "addresses": [address], "nodeName": node, "conditions": {"ready": true},
+            "targetRef": {"kind": "Pod", "namespace": "default", "name": format!("pod-{address}")},
+        })
+    });
+    json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {
+            "name": format!("{service}-1"), "namespace": "default", "labels": {"kubernetes.io/service-name": service},
+        },
+        "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+        "endpoints": endpoints.collect::<Vec<_>>(),
+    })
+}
+
+fn backends(node: &Node, service: &str) -> usize {
+    let view = node.view().and_then(|view| view.only("default", service).ok());
+    view.map_or(0, |view| view.services[0].backends.len())
+}
+
+#[test]
+fn from_the_api_to_the_kernel_and_back_after_a_restart() {
+    on_a_node(async |node| {
+        let api = ApiServer::start().await;
+        api.put(api_node("n1", "10.89.0.11", 1));
+        api.put(api_node("n2", "10.89.0.12", 2));
+        api.put(service("web", "10.96.0.7"));
+        api.put(slice("web", &[("10.244.1.5", "n1"), ("10.244.2.5", "n2")]));
+
+        let agent = Running::start(node, &api);
+        eventually("the node takes pods", || node.conflist().is_some()).await;
+        let plugin = &node.conflist().unwrap()["plugins"][0];
+        assert_eq!(plugin["mtu"], 1450);
+        assert_eq!(plugin["podCIDRs"], json!(["10.244.1.0/24", "fd00:10:244:1::/64"]));
+        eventually("both backends", || backends(node, "web") == 2).await;
+        let web = node.view().unwrap().only("default", "web").unwrap();
+        assert_eq!(web.services[0].backends[0].pod, "default/pod-10.244.1.5");
+
+        // The other node is behind the tunnel, reached from the node's own address.
+        let route = node.ip("route show dev skep0");
+        assert!(route.contains("10.244.2.0/24") && route.contains("src 10.89.0.11"), "{route}");
+        assert!(node.ip("-6 route show dev skep0").contains("fd00:10:244:2::/64"));
+        let device = node.ip("-d link show skep0");
+        assert!(device.contains("mtu 1450") && device.contains("external") && device.contains("NOARP"), "{device}");
+
+        // Changes follow.
+        api.put(slice("web", &[("10.244.1.5", "n1"), ("10.244.2.5", "n2"), ("10.244.2.6", "n2")]));
+        eventually("a third backend", || backends(node, "web") == 3).await;
+        api.put(api_node("n3", "10.89.0.13", 3));
+        eventually("a third node", || node.ip("route show dev skep0").contains("10.244.3.0/24")).await;
+        api.delete("Node", "", "n3");
+        eventually("two nodes", || !node.ip("route show dev skep0").contains("10.244.3.0/24")).await;
+        assert!(agent.is_healthy().await);
+
+        // What others break is put right: an element of the map, the device.
+        node.delete_frontends();
+        node.ip("link delete skep0");
+        eventually("the frontend is back", || backends(node, "web") == 3).await;
+        eventually("the tunnel is back", || node.ip("route show dev skep0").contains("10.244.2.0/24")).await;
+
+        // Without the agent everything stays.
+        agent.stop().await;
+        assert_eq!(backends(node, "web"), 3);
+
+        // A new agent does not touch what is still wanted, and deletes nothing before it knows everything.
+        let before = node.view().unwrap().services[0].frontends[0].generation;
+        api.delete("EndpointSlice", "default", "web-1");
+        api.delete("Service", "default", "web");
+        api.put(service("late", "10.96.0.8"));
+        api.hold("EndpointSlice", true);
+        let agent = Running::start(node, &api);
+        eventually("the watches are asked for", || api.asked_while_held() > 0).await;
+        assert_eq!(node.view().unwrap().services[0].frontends[0].generation, before);
+        api.hold("EndpointSlice", false);
+        eventually("what is gone from the API is gone", || backends(node, "web") == 0).await;
+        eventually("the new Service is there", || node.view().is_some_and(|v| v.only("default", "late").is_ok())).await;
+        agent.stop().await;
+    });
+}
+
+#[test]
+fn a_restart_leaves_wanted_frontends_alone() {
+    on_a_node(async |node| {
+        let api = ApiServer::start().await;
+        api.put(api_node("n1", "10.89.0.11", 1));
+        let many: Vec<String> = (2..42).map(|last| format!("10.244.2.{last}")).collect();
+        let many: Vec<(&str, &str)> = many.iter().map(|address| (address.as_str(), "n2")).collect();
+        api.put(service("wide", "10.96.0.7"));
+        api.put(slice("wide", &many));
+        let agent = Running::start(node, &api);
+        eventually("forty backends", || backends(node, "wide") == 40).await;
+        agent.stop().await;
+        let before = node.view().unwrap();
+        let agent = Running::start(node, &api);
+        eventually("a round is done", || api.lists_of("EndpointSlice") == 2).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(node.view().unwrap().services[0].frontends, before.services[0].frontends, "the same generation");
+        agent.stop().await;
+    });
+}
