@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         &skep,
         &args.name,
         &shell::output(&mut kubectl(&["get", "nodes", "-o", "name"]))?,
-        &service_address(&kubectl)?,
+        &url,
     )?;
     shell::run(Command::new(&skep).args(["svc", "ls", "--name", &args.name]))?;
     println!("\nthe cluster is up: kubectl --context skep-{} get pods -A; `cargo xtask down` removes it", args.name);
@@ -97,7 +97,7 @@ fn answer_on_nodes(skep: &Path, cluster: &str, nodes: &str, url: &str) -> anyhow
         let mut command = Command::new(skep);
         command.args(["node", "exec", "--name", cluster, node, "--"]).arg(&endpoint).args([
             "get",
-            &format!("http://{address}"),
+            url,
             "3",
         ]);
         answers(&mut command, &format!("node {node}"))?;
