@@ -3,6 +3,8 @@
 //! Every field has owners. An ordinary write takes over what it changes ([`record_update`]); an apply owns what it names, conflicts with
 //! others who own it with another value, and removes what it no longer names ([`apply`]).
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
 use crate::decode;
@@ -12,6 +14,7 @@ use crate::meta;
 use crate::schema::{Type, canonical};
 use crate::strategy::Part;
 
+mod last_applied;
 mod managed;
 mod path;
 mod typed;
@@ -74,14 +77,14 @@ const NOT_OWNED: [&[&str]; 12] = [
     &["metadata", "resourceVersion"],
 ];
 
-fn not_owned() -> PathSet {
+static NOT_OWNED_SET: LazyLock<PathSet> = LazyLock::new(|| {
     let mut set = PathSet::default();
     for fields in NOT_OWNED {
         let path: Vec<Step> = fields.iter().map(|f| Step::Field((*f).to_owned())).collect();
         set.insert(&path);
     }
     set
-}
+});
 
 /// Sets `metadata.managedFields` of `new` after an ordinary write. `old`: the object before, none for a create.
 ///
@@ -102,14 +105,18 @@ pub fn record_update(kind: &Kind, part: Part<'_>, old: Option<&Value>, new: &mut
         return;
     }
     let shape = Shape::Struct(kind.schema.get());
-    let old = without_entries(old.cloned().unwrap_or_else(|| canonical::zero(&Type::Object(kind.schema.clone()))));
-    let comparison = typed::compare(shape, &old, new);
-    let taken = filter(kind, part, comparison.modified.union(&comparison.added));
+    // The entries of the old object count as removed, which does no harm: nobody owns them.
+    let comparison = match old {
+        Some(old) => typed::compare(shape, old, new),
+        None => typed::compare(shape, &canonical::zero(&Type::Object(kind.schema.clone())), new),
+    };
     let changed = comparison.modified.union(&comparison.added);
     for owned in entries.values_mut().filter(|o| o.api_version == writer.api_version) {
-        owned.set = owned.set.difference(&changed).difference(&comparison.removed);
+        owned.set.subtract(&changed);
+        owned.set.subtract(&comparison.removed);
     }
-    let taken = taken.difference(&not_owned());
+    let mut taken = filter(kind, part, changed);
+    taken.subtract(&NOT_OWNED_SET);
     if !taken.is_empty() {
         let owned = entries.entry(writer.identity(part, false)).or_default();
         owned.set = owned.set.union(&taken);
@@ -213,7 +220,7 @@ pub fn parse_patch(patch: &[u8]) -> Result<Value, ApplyError> {
 /// Applies `patch` for a manager.
 ///
 /// `live`: the object now, none when the apply creates it. The result is canonical, has defaults and carries the new `managedFields`; it
-/// is equal to `live` when nothing changes.
+/// is equal to `live` when nothing changes. A manager `kubectl` takes over what client-side apply owned before.
 ///
 /// # Errors
 /// When the patch is of another kind, does not fit the schema, or (without `force`) conflicts with other owners.
@@ -226,6 +233,33 @@ pub fn apply(
     force: bool,
 ) -> Result<Value, ApplyError> {
     check_kind(kind, patch)?;
+    let shape = Shape::Struct(kind.schema.get());
+    let Some(client_side) = last_applied::of(live, writer) else {
+        return merge(kind, part, live, patch, writer, force);
+    };
+    let result = match merge(kind, part, live, patch, writer, force) {
+        Err(ApplyError::Conflict(conflicts)) => {
+            let allowed = live.map(|live| last_applied::still_own(shape, &client_side, live)).unwrap_or_default();
+            let list: Vec<_> = conflicts.list.into_iter().filter(|(_, path)| !allowed.contains(path)).collect();
+            if list.is_empty() { merge(kind, part, live, patch, writer, true) } else { Err(Conflicts { list }.into()) }
+        }
+        other => other,
+    };
+    result.map(|mut object| {
+        last_applied::set(&mut object, patch);
+        object
+    })
+}
+
+/// One apply, without regard to client-side apply.
+fn merge(
+    kind: &Kind,
+    part: Part<'_>,
+    live: Option<&Value>,
+    patch: &Value,
+    writer: &Writer<'_>,
+    force: bool,
+) -> Result<Value, ApplyError> {
     let shape = Shape::Struct(kind.schema.get());
     let problems = typed::problems(shape, patch);
     if !problems.is_empty() {
@@ -266,14 +300,15 @@ pub fn apply(
     {
         let contested = owned.set.intersection(&changed);
         conflicts.extend(contested.paths().into_iter().map(|path| (owner.clone(), path)));
-        owned.set = owned.set.difference(&contested).difference(&comparison.removed);
+        owned.set.subtract(&contested);
+        owned.set.subtract(&comparison.removed);
     }
     if !force && !conflicts.is_empty() {
         return Err(Conflicts { list: conflicts }.into());
     }
     let same = changed.is_empty() && comparison.removed.is_empty();
     if let Some(mine) = entries.get_mut(&identity) {
-        mine.set = mine.set.difference(&not_owned());
+        mine.set.subtract(&NOT_OWNED_SET);
         if !same {
             writer.now.clone_into(&mut mine.time);
         }

@@ -275,9 +275,17 @@ pub fn meta(kind: &str) -> ObjectRef {
     of_kind("meta.k8s.io", "v1", kind)
 }
 
+static JSON_SCHEMA_PROPS: LazyLock<Type> =
+    LazyLock::new(|| Type::Object(of_kind("apiextensions.k8s.io", "v1", "JSONSchemaProps")));
+
 /// The type of a JSON schema inside custom resource definitions.
-pub(crate) fn json_schema_props() -> ObjectRef {
-    of_kind("apiextensions.k8s.io", "v1", "JSONSchemaProps")
+pub(crate) fn json_schema_props_type() -> &'static Type {
+    &JSON_SCHEMA_PROPS
+}
+
+/// The fields of a JSON schema inside custom resource definitions.
+pub(crate) fn json_schema_props() -> &'static ObjectType {
+    if let Type::Object(object) = &*JSON_SCHEMA_PROPS { object.get() } else { &EMPTY }
 }
 
 #[cfg(test)]

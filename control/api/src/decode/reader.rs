@@ -47,17 +47,17 @@ pub(super) fn read_any<'de, D: Deserializer<'de>>(source: D) -> Result<(Value, V
 }
 
 #[derive(Default)]
-struct State {
+struct State<'a> {
     /// Where we are, as strict errors show it: `spec.containers[0].image`.
     path: String,
     /// JSON names of the fields above, without indices and map keys, and the Go struct that has the last of them.
-    fields: Vec<String>,
-    go_struct: Vec<String>,
+    fields: Vec<&'a str>,
+    go_struct: Vec<&'a ObjectType>,
     strict: Vec<String>,
     error: Option<String>,
 }
 
-impl State {
+impl State<'_> {
     fn strict(&mut self, what: &str) {
         if self.strict.len() < MAX_STRICT {
             self.strict.push(format!("{what} field \"{}\"", self.path));
@@ -71,7 +71,7 @@ impl State {
 
     fn mismatch(&mut self, found: &str, expected: &Expected<'_>) {
         let target = match self.go_struct.last() {
-            Some(name) => format!("Go struct field {name}.{}", self.fields.join(".")),
+            Some(object) => format!("Go struct field {}.{}", object.short_name(), self.fields.join(".")),
             None => "Go value".to_owned(),
         };
         self.fail(format!("json: cannot unmarshal {found} into {target} of type {}", expected.go_type()));
@@ -133,7 +133,7 @@ fn go_type(ty: &Type) -> Cow<'static, str> {
 }
 
 struct Node<'a, 's> {
-    state: &'s mut State,
+    state: &'s mut State<'a>,
     expected: Expected<'a>,
 }
 
@@ -145,7 +145,7 @@ impl<'de> DeserializeSeed<'de> for Node<'_, '_> {
     }
 }
 
-impl Node<'_, '_> {
+impl<'a> Node<'a, '_> {
     fn mismatch(self, found: &str) -> Value {
         self.state.mismatch(found, &self.expected);
         Value::Null
@@ -244,11 +244,10 @@ impl Node<'_, '_> {
         }
     }
 
-    fn object<'de, A: MapAccess<'de>>(self, object: &ObjectType, mut source: A) -> Result<Value, A::Error> {
+    fn object<'de, A: MapAccess<'de>>(self, object: &'a ObjectType, mut source: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         let state = self.state;
-        while let Some(key) = source.next_key::<Cow<'_, str>>()? {
-            let key = key.into_owned();
+        while let Some(key) = source.next_key::<String>()? {
             let field = object.field(&key);
             if field.is_none() && !object.preserve_unknown {
                 state.at(&key, true, |state| state.strict("unknown"));
@@ -259,8 +258,8 @@ impl Node<'_, '_> {
                 if map.contains_key(&key) {
                     state.strict("duplicate");
                 }
-                state.fields.push(key.clone());
-                state.go_struct.push(object.short_name().to_owned());
+                state.fields.push(field.map_or("", |f| &f.name));
+                state.go_struct.push(object);
                 let expected = Expected::Value(field.map_or(&Type::Raw, |f| &f.ty));
                 let value = source.next_value_seed(Node { state, expected });
                 state.fields.pop();
@@ -272,11 +271,10 @@ impl Node<'_, '_> {
         Ok(Value::Object(map))
     }
 
-    fn map<'de, A: MapAccess<'de>>(self, inner: &Type, mut source: A) -> Result<Value, A::Error> {
+    fn map<'de, A: MapAccess<'de>>(self, inner: &'a Type, mut source: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         let state = self.state;
-        while let Some(key) = source.next_key::<Cow<'_, str>>()? {
-            let key = key.into_owned();
+        while let Some(key) = source.next_key::<String>()? {
             let value = state.at(&key, true, |state| {
                 if map.contains_key(&key) {
                     state.strict("duplicate");
@@ -290,7 +288,7 @@ impl Node<'_, '_> {
         Ok(Value::Object(map))
     }
 
-    fn list<'de, A: SeqAccess<'de>>(self, inner: &Type, mut source: A) -> Result<Value, A::Error> {
+    fn list<'de, A: SeqAccess<'de>>(self, inner: &'a Type, mut source: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
         let state = self.state;
         loop {
@@ -393,7 +391,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
                     }
                 }
             }
-            Expected::Value(Type::SchemaOrArray) => self.list(&Type::Object(schema::json_schema_props()), source),
+            Expected::Value(Type::SchemaOrArray) => self.list(schema::json_schema_props_type(), source),
             Expected::Value(Type::SchemaOrStrings) => self.list(&Type::String, source),
             Expected::Value(_) | Expected::Object(_) => {
                 while source.next_element::<IgnoredAny>()?.is_some() {}
@@ -408,15 +406,13 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
             Expected::Object(object) => self.object(object, source),
             Expected::Value(Type::Object(object)) => self.object(object.get(), source),
             Expected::Value(Type::SchemaOrBool | Type::SchemaOrArray | Type::SchemaOrStrings) => {
-                let props = schema::json_schema_props();
-                self.object(props.get(), source)
+                self.object(schema::json_schema_props(), source)
             }
             Expected::Value(Type::Map(inner)) => self.map(inner, source),
             Expected::Any => {
                 let mut map = Map::new();
                 let state = self.state;
-                while let Some(key) = source.next_key::<Cow<'_, str>>()? {
-                    let key = key.into_owned();
+                while let Some(key) = source.next_key::<String>()? {
                     let value = state.at(&key, true, |state| {
                         if map.contains_key(&key) {
                             state.strict("duplicate");

@@ -93,6 +93,16 @@ impl PathSet {
         self.steps.get(step).is_some_and(|b| b.member)
     }
 
+    /// Whether a path is a member.
+    #[must_use]
+    pub fn contains(&self, path: &[Step]) -> bool {
+        match path {
+            [] => false,
+            [step] => self.has(step),
+            [step, rest @ ..] => self.below(step).is_some_and(|set| set.contains(rest)),
+        }
+    }
+
     /// What lies below a step.
     #[must_use]
     pub fn below(&self, step: &Step) -> Option<&Self> {
@@ -121,6 +131,19 @@ impl PathSet {
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
         self.combine(other, |a, b| a && !b)
+    }
+
+    /// Takes the members of `gone` out.
+    pub fn subtract(&mut self, gone: &Self) {
+        for (step, theirs) in &gone.steps {
+            if let Some(below) = self.steps.get_mut(step) {
+                below.member &= !theirs.member;
+                below.set.subtract(&theirs.set);
+                if !below.member && below.set.steps.is_empty() {
+                    self.steps.remove(step);
+                }
+            }
+        }
     }
 
     fn combine(&self, other: &Self, keep: fn(bool, bool) -> bool) -> Self {

@@ -214,6 +214,28 @@ fn a_status_update_owns_status_only() {
 }
 
 #[test]
+fn kubectl_takes_over_from_client_side_apply() {
+    let annotation = "kubectl.kubernetes.io/last-applied-configuration";
+    let mut client_side = config_map(&json!({"a": "1", "b": "1"}));
+    client_side["metadata"]["annotations"] = json!({annotation: config_map(&json!({"a": "1", "b": "1"})).to_string()});
+    let mut live = None;
+    updated(&mut live, &client_side, "kubectl-client-side-apply");
+    let error =
+        applied(&mut live, &config_map(&json!({"a": "2"})), "other", false).expect_err("somebody else conflicts");
+    assert!(matches!(error, ApplyError::Conflict(_)));
+    applied(&mut live, &config_map(&json!({"a": "2"})), "kubectl", false).expect("kubectl takes over");
+    let object = live.clone().unwrap_or_default();
+    assert_eq!(object["data"]["a"], "2");
+    assert!(object["metadata"]["annotations"][annotation].as_str().is_some_and(|t| t.contains("\"a\":\"2\"")));
+    let mut changed = object;
+    changed["data"]["a"] = json!("3");
+    updated(&mut live, &changed, "hand");
+    let error =
+        applied(&mut live, &config_map(&json!({"a": "2"})), "kubectl", false).expect_err("changed by hand since");
+    assert!(matches!(error, ApplyError::Conflict(_)));
+}
+
+#[test]
 fn names_of_managers() {
     assert_eq!(manager_name("m", "agent/1.2"), "m");
     assert_eq!(manager_name("", "my-agent/1.2 (linux)"), "my-agent");

@@ -244,6 +244,10 @@ fn is_empty(value: Option<&Value>) -> bool {
 }
 
 fn walk(shape: Shape<'_>, old: Option<&Value>, new: Option<&Value>, path: &mut Vec<Step>, out: &mut Comparison) {
+    // Most of an object stays as it is; comparing values is much cheaper than naming paths.
+    if old == new {
+        return;
+    }
     let leaf = matches!(shape, Shape::Leaf(_)) || (is_empty(old) && is_empty(new));
     if leaf {
         match (old, new) {

@@ -203,7 +203,7 @@ fn value(ty: &Type, name: &str, wire: Wire<'_>, depth: usize) -> Result<Value, P
 
 fn props(bytes: &[u8], depth: usize) -> Result<Value, ProtobufError> {
     let mut map = Map::new();
-    message(schema::json_schema_props().get(), &[], bytes, &mut map, depth + 2)?;
+    message(schema::json_schema_props(), &[], bytes, &mut map, depth + 2)?;
     Ok(Value::Object(map))
 }
 

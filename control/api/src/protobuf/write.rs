@@ -92,14 +92,14 @@ fn element(ty: &Type, tag: u32, value: &Value, out: &mut Vec<u8>) {
         (Type::SchemaOrBool, Value::Bool(truth)) => nested(tag, out, |out| varint_field(1, u64::from(*truth), out)),
         (Type::SchemaOrBool, Value::Object(map)) => nested(tag, out, |out| {
             varint_field(1, 1, out);
-            nested(2, out, |out| message(schema::json_schema_props().get(), &[], map, out));
+            nested(2, out, |out| message(schema::json_schema_props(), &[], map, out));
         }),
         (Type::SchemaOrArray | Type::SchemaOrStrings, Value::Object(map)) => {
-            nested(tag, out, |out| nested(1, out, |out| message(schema::json_schema_props().get(), &[], map, out)));
+            nested(tag, out, |out| nested(1, out, |out| message(schema::json_schema_props(), &[], map, out)));
         }
         (Type::SchemaOrArray, Value::Array(items)) => nested(tag, out, |out| {
             for item in items.iter().filter_map(Value::as_object) {
-                nested(2, out, |out| message(schema::json_schema_props().get(), &[], item, out));
+                nested(2, out, |out| message(schema::json_schema_props(), &[], item, out));
             }
         }),
         (Type::SchemaOrStrings, Value::Array(items)) => nested(tag, out, |out| {

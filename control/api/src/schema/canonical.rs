@@ -43,10 +43,10 @@ fn inside(ty: &Type, value: &mut Value) {
         (Type::List(item), Value::Array(items)) if !item.is_scalar() => items.iter_mut().for_each(|v| inside(item, v)),
         (Type::Map(item), Value::Object(map)) if !item.is_scalar() => map.values_mut().for_each(|v| inside(item, v)),
         (Type::SchemaOrBool | Type::SchemaOrArray | Type::SchemaOrStrings, Value::Object(map)) => {
-            canonicalize_map(super::json_schema_props().get(), map);
+            canonicalize_map(super::json_schema_props(), map);
         }
         (Type::SchemaOrArray, Value::Array(items)) => {
-            items.iter_mut().for_each(|v| canonicalize(super::json_schema_props().get(), v));
+            items.iter_mut().for_each(|v| canonicalize(super::json_schema_props(), v));
         }
         _ => {}
     }
