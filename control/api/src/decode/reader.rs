@@ -356,7 +356,8 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
         Ok(match self.expected {
-            Expected::Value(Type::Double | Type::Raw) | Expected::Any => Value::from(value),
+            Expected::Value(Type::Double) => schema::canonical::float(value),
+            Expected::Value(Type::Raw) | Expected::Any => Value::from(value),
             Expected::Value(Type::Int32 | Type::Int64 | Type::IntOrString) => {
                 self.mismatch(&format!("number {value:?}"))
             }

@@ -1,10 +1,11 @@
 //! Reads YAML as upstream does: YAML 1.1 truth values, then JSON; from request bodies; to the reader; pure.
 
-use serde_json::{Number, Value};
+use serde_json::Value;
 use serde_saphyr::Options;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
 use super::FieldValidation;
+use crate::schema::canonical;
 
 /// Reads one document. Also gives the words for duplicate keys, unless they are ignored.
 pub(super) fn parse(body: &[u8], validation: FieldValidation) -> Result<(Value, Option<String>), String> {
@@ -53,14 +54,9 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
 
 /// Turning YAML into JSON writes `1.0` as `1`.
 fn whole_numbers(value: &mut Value) {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
     match value {
         Value::Number(number) if number.is_f64() => {
-            if let Some(float) = number.as_f64().filter(|f| f.fract() == 0.0 && f.abs() <= EXACT)
-                && let Ok(whole) = format!("{float:.0}").parse::<i64>()
-            {
-                *value = Value::Number(Number::from(whole));
-            }
+            *value = number.as_f64().map_or(Value::Null, canonical::float);
         }
         Value::Array(items) => items.iter_mut().for_each(whole_numbers),
         Value::Object(map) => map.values_mut().for_each(whole_numbers),

@@ -110,7 +110,7 @@ fn value(ty: &Type, name: &str, wire: Wire<'_>, depth: usize) -> Result<Value, P
     Ok(match (ty, wire) {
         (Type::Int32 | Type::Int64, Wire::Varint(number)) => Value::from(number.cast_signed()),
         (Type::Bool, Wire::Varint(number)) => Value::Bool(number != 0),
-        (Type::Double, Wire::Fixed64(bits)) => Value::from(f64::from_bits(bits)),
+        (Type::Double, Wire::Fixed64(bits)) => schema::canonical::float(f64::from_bits(bits)),
         (Type::String, Wire::Bytes(bytes)) => Value::String(utf8(bytes, name)?.to_owned()),
         (Type::Bytes, Wire::Bytes(bytes)) => Value::String(STANDARD.encode(bytes)),
         (Type::Object(object), Wire::Bytes(bytes)) => {

@@ -115,6 +115,15 @@ pub fn zero(ty: &Type) -> Value {
     }
 }
 
+/// A floating-point number as Go writes it: whole ones without fraction.
+#[must_use]
+pub fn float(number: f64) -> Value {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let whole = number.fract() == 0.0 && number.abs() <= EXACT;
+    let integer = whole.then(|| format!("{number:.0}").parse::<i64>().ok()).flatten();
+    integer.map_or_else(|| Value::from(number), Value::from)
+}
+
 /// Brings the metadata of any object to canonical form.
 pub fn canonicalize_metadata(value: &mut Value) {
     if let Some(metadata) = value.get_mut("metadata") {
