@@ -24,6 +24,9 @@ pub struct Args {
     /// File with the certificates that clients in pods trust the API server by; published in every namespace.
     #[arg(long)]
     pub root_ca_file: Option<PathBuf>,
+    /// Controllers to run: `*` is all, `name` one, `-name` all but one; names are those of kube-controller-manager.
+    #[arg(long, value_delimiter = ',', default_value = "*", allow_hyphen_values = true)]
+    pub controllers: Vec<String>,
     /// Work only while holding the lease kube-system/kube-controller-manager. Needed when several run.
     #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
     pub leader_elect: bool,
@@ -43,6 +46,7 @@ impl Default for Args {
             node_cidr_mask_size_ipv6: 64,
             allocate_node_cidrs: true,
             root_ca_file: None,
+            controllers: vec!["*".to_owned()],
             leader_elect: false,
             node_monitor_grace_period: 50,
             terminated_pod_gc_threshold: 12_500,
@@ -63,6 +67,8 @@ pub struct Config {
     pub allocate_node_cidrs: bool,
     /// PEM certificates published as `kube-root-ca.crt`.
     pub root_ca: Option<String>,
+    /// Which controllers to run.
+    pub controllers: Selection,
     /// Whether to work only while holding a lease.
     pub leader_elect: bool,
     /// Silence after which a node is unknown.
@@ -124,9 +130,7 @@ impl TryFrom<Args> for Config {
         }
         let root_ca = match args.root_ca_file {
             None => None,
-            Some(path) => {
-                Some(std::fs::read_to_string(&path).map_err(|source| ConfigError::RootCa { path, source })?)
-            }
+            Some(path) => Some(std::fs::read_to_string(&path).map_err(|source| ConfigError::RootCa { path, source })?),
         };
         Ok(Self {
             cluster_cidrs,
@@ -134,10 +138,23 @@ impl TryFrom<Args> for Config {
             node_mask_ipv6: args.node_cidr_mask_size_ipv6,
             allocate_node_cidrs: args.allocate_node_cidrs,
             root_ca,
+            controllers: Selection(args.controllers),
             leader_elect: args.leader_elect,
             node_grace_period: Duration::from_secs(args.node_monitor_grace_period),
             finished_pods_kept: args.terminated_pod_gc_threshold,
         })
+    }
+}
+
+/// Which controllers to run, as `--controllers` says.
+#[derive(Clone, Debug)]
+pub struct Selection(Vec<String>);
+
+impl Selection {
+    /// Whether the controller of this name runs: named itself, or with all others.
+    pub fn includes(&self, name: &str) -> bool {
+        let off = self.0.iter().any(|item| item.strip_prefix('-') == Some(name));
+        !off && self.0.iter().any(|item| item == name || item == "*")
     }
 }
 

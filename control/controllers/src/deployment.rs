@@ -15,6 +15,7 @@ use crate::owners::{claim, controller_of};
 use crate::pod_control::has_cause;
 use crate::pod_state;
 use crate::sync::{SyncError, has_reason, ignore_missing, message_of};
+use crate::tasks::Tasks;
 use crate::work_queue::WorkQueue;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
@@ -23,7 +24,6 @@ use plan::{Operation, Rollout};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
-use crate::tasks::Tasks;
 
 pub mod plan;
 pub mod revision;
@@ -142,9 +142,9 @@ impl DeploymentController {
 
     fn old_pods_run(&self, rollout: &Rollout<'_>) -> bool {
         let pods = &self.cluster.informers.pods;
-        rollout.old().any(|set| {
-            set.actual() > 0 || pods.owned_by(set.uid()).iter().any(|pod| !pod_state::is_finished(pod))
-        })
+        rollout
+            .old()
+            .any(|set| set.actual() > 0 || pods.owned_by(set.uid()).iter().any(|pod| !pod_state::is_finished(pod)))
     }
 
     async fn execute(

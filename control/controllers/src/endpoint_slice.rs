@@ -114,7 +114,9 @@ impl EndpointSliceController {
             .endpoint_slices
             .indexed(&key.to_string())
             .into_iter()
-            .filter(|slice| slice.metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|by| by == MANAGER))
+            .filter(|slice| {
+                slice.metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|by| by == MANAGER)
+            })
             .collect();
         if self.tracker.is_cache_behind(key, &slices) {
             // The event that we wait for queues the service again.
@@ -123,9 +125,10 @@ impl EndpointSliceController {
         let mut pods = informers.pods.in_namespace(&key.namespace);
         pods.retain(|pod| selector.matches(pod.metadata.labels.as_ref()));
         let (desired, missing_node) = Desired::of(&service, &pods, |name| {
-            informers.nodes.get(&ObjectKey::cluster(name)).map(|node| {
-                node.metadata.labels.as_ref().and_then(|labels| labels.get(ZONE).cloned())
-            })
+            informers
+                .nodes
+                .get(&ObjectKey::cluster(name))
+                .map(|node| node.metadata.labels.as_ref().and_then(|labels| labels.get(ZONE).cloned()))
         });
         let changed_at = self.trigger_times.changed_at(key, &service, &pods);
         let annotations: BTreeMap<String, String> =

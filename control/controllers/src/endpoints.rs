@@ -11,7 +11,9 @@ use crate::tasks::Tasks;
 use crate::trigger_time::TriggerTimes;
 use crate::work_queue::WorkQueue;
 use crate::{pod_state, service_ports};
-use k8s_openapi::api::core::v1::{EndpointAddress, EndpointPort, EndpointSubset, Endpoints, ObjectReference, Pod, Service};
+use k8s_openapi::api::core::v1::{
+    EndpointAddress, EndpointPort, EndpointSubset, Endpoints, ObjectReference, Pod, Service,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::DeleteParams;
 use std::collections::BTreeMap;

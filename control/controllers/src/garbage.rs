@@ -103,7 +103,12 @@ impl GarbageCollector {
         }
     }
 
-    fn follow_these(self: &Arc<Self>, found: &Resources, watches: &mut HashMap<Resource, Watch>, stop: &CancellationToken) {
+    fn follow_these(
+        self: &Arc<Self>,
+        found: &Resources,
+        watches: &mut HashMap<Resource, Watch>,
+        stop: &CancellationToken,
+    ) {
         let wanted: HashSet<&Resource> = found
             .all
             .iter()

@@ -23,7 +23,12 @@ const LEASE_SECONDS: i32 = 15;
 ///
 /// # Errors
 /// Those of `work`, and when the lease is lost: the caller should end the process or start anew.
-pub async fn run_leading<F, Fut>(client: Client, lease: &'static str, stop: &CancellationToken, work: F) -> anyhow::Result<()>
+pub async fn run_leading<F, Fut>(
+    client: Client,
+    lease: &'static str,
+    stop: &CancellationToken,
+    work: F,
+) -> anyhow::Result<()>
 where
     F: FnOnce(CancellationToken) -> Fut,
     Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -136,11 +141,7 @@ impl Candidate {
                 .filter(|_| same)
                 .or_else(|| Some(now.clone())),
             renew_time: Some(now),
-            lease_transitions: Some(if same || before.is_none() {
-                transitions
-            } else {
-                transitions.saturating_add(1)
-            }),
+            lease_transitions: Some(if same || before.is_none() { transitions } else { transitions.saturating_add(1) }),
             ..LeaseSpec::default()
         }
     }

@@ -122,8 +122,7 @@ impl NamespaceController {
     }
 
     async fn delete_all(&self, namespace: &str, resource: &Resource, report: &mut Report) -> Result<(), kube::Error> {
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.cluster.client.clone(), namespace, &resource.api);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.cluster.client.clone(), namespace, &resource.api);
         let params = DeleteParams::background();
         if !resource.can(&["list"]) {
             if resource.can(&["deletecollection"]) {

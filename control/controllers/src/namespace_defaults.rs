@@ -70,8 +70,7 @@ impl NamespaceDefaults {
             }
             None => {
                 let mut metadata = meta(namespace, ROOT_CA);
-                metadata.annotations =
-                    Some([("kubernetes.io/description".to_owned(), DESCRIPTION.to_owned())].into());
+                metadata.annotations = Some([("kubernetes.io/description".to_owned(), DESCRIPTION.to_owned())].into());
                 let map = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
                 unless_there(api.create(&written(), &map).await)
             }

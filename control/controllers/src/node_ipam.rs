@@ -82,7 +82,9 @@ impl NodeIpam {
         if given.is_empty() {
             let message = format!("Node {} status is now: CIDRNotAvailable", key.name);
             self.cluster.recorder.normal(NAME, &*node, "CIDRNotAvailable", message);
-            return Err(SyncError::NotYet("no range of pod addresses is left: the cluster's range is too small".to_owned()));
+            return Err(SyncError::NotYet(
+                "no range of pod addresses is left: the cluster's range is too small".to_owned(),
+            ));
         }
         let texts: Vec<String> = given.iter().map(ToString::to_string).collect();
         let patch = json!({"spec": {"podCIDR": texts.first(), "podCIDRs": texts}});

@@ -112,21 +112,30 @@ impl PodControl {
     where
         K: Resource<DynamicType = ()>,
     {
+        let outcome = self.delete_quietly(pod).await;
+        match &outcome {
+            Ok(true) => {
+                let message = format!("Deleted pod: {}", pod.metadata.name.as_deref().unwrap_or_default());
+                self.cluster.recorder.normal(self.component, owner, "SuccessfulDelete", message);
+            }
+            Ok(false) => {}
+            Err(error) => {
+                let message = format!("Error deleting: {}", message_of(error));
+                self.cluster.recorder.warning(self.component, owner, "FailedDelete", message);
+            }
+        }
+        outcome
+    }
+
+    /// Deletes one pod; false when it was gone.
+    pub async fn delete_quietly(&self, pod: &Pod) -> Result<bool, kube::Error> {
         let key = ObjectKey::of(pod);
         let only_this = Preconditions { uid: pod.metadata.uid.clone(), resource_version: None };
         let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::default() };
         match self.cluster.api::<Pod>(&key.namespace).delete(&key.name, &params).await {
-            Ok(_) => {
-                let message = format!("Deleted pod: {}", key.name);
-                self.cluster.recorder.normal(self.component, owner, "SuccessfulDelete", message);
-                Ok(true)
-            }
+            Ok(_) => Ok(true),
             Err(error) if is_code(&error, 404) || has_reason(&error, "Conflict") => Ok(false),
-            Err(error) => {
-                let message = format!("Error deleting: {}", message_of(&error));
-                self.cluster.recorder.warning(self.component, owner, "FailedDelete", message);
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 }

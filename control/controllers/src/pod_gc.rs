@@ -23,11 +23,8 @@ const QUARANTINE: Duration = Duration::from_secs(40);
 
 /// Starts the collector.
 pub fn start(config: &Config, cluster: &Arc<Cluster>, tasks: &mut Tasks) {
-    let mut collector = PodGc {
-        cluster: Arc::clone(cluster),
-        kept: config.finished_pods_kept,
-        missing_since: HashMap::new(),
-    };
+    let mut collector =
+        PodGc { cluster: Arc::clone(cluster), kept: config.finished_pods_kept, missing_since: HashMap::new() };
     tasks.spawn_when_ready(async move {
         loop {
             if let Err(error) = collector.round().await {
@@ -131,10 +128,14 @@ mod tests {
         };
         let mut deleted = pod("deleted", None, "Pending");
         deleted.metadata.deletion_timestamp = Some(crate::cluster::now());
-        let pods: Vec<Arc<Pod>> =
-            [pod("lost", Some("gone"), "Running"), deleted, pod("done", Some("n"), "Succeeded"), pod("new", None, "Pending")]
-                .map(Arc::new)
-                .into();
+        let pods: Vec<Arc<Pod>> = [
+            pod("lost", Some("gone"), "Running"),
+            deleted,
+            pod("done", Some("n"), "Succeeded"),
+            pod("new", None, "Pending"),
+        ]
+        .map(Arc::new)
+        .into();
         let gone = HashSet::from(["gone".to_owned()]);
         let whys = |kept| condemned(&pods, &gone, kept).into_iter().map(|(_, why)| why).collect::<Vec<_>>();
         assert_eq!(whys(1), [Why::NodeGone, Why::NeverScheduled]);

@@ -14,13 +14,13 @@ use crate::owners::{claim, controller_of};
 use crate::pod_control::PodControl;
 use crate::pod_state;
 use crate::sync::SyncError;
+use crate::tasks::Tasks;
 use crate::work_queue::WorkQueue;
 use k8s_openapi::api::core::v1::Pod;
 use plan::{Plan, decide};
 use std::sync::Arc;
 use std::time::Duration;
 use target::{ReplicaOwner, Target};
-use crate::tasks::Tasks;
 
 pub mod plan;
 pub mod target;

@@ -62,8 +62,7 @@ pub fn target_port(pod: &Pod, port: &ServicePort) -> Option<i32> {
         let mut ports = container.ports.iter().flatten();
         ports
             .find(|candidate| {
-                candidate.name.as_ref() == Some(name)
-                    && self::protocol(candidate.protocol.as_deref()) == protocol
+                candidate.name.as_ref() == Some(name) && self::protocol(candidate.protocol.as_deref()) == protocol
             })
             .map(|candidate| candidate.container_port)
     };

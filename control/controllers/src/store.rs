@@ -109,12 +109,7 @@ impl<K: Resource> Store<K> {
     }
 
     fn lookup(&self, index: &HashMap<String, BTreeSet<ObjectKey>>, value: &str) -> Vec<Arc<K>> {
-        index
-            .get(value)
-            .into_iter()
-            .flatten()
-            .filter_map(|key| self.objects.get(key).cloned())
-            .collect()
+        index.get(value).into_iter().flatten().filter_map(|key| self.objects.get(key).cloned()).collect()
     }
 }
 

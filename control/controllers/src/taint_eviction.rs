@@ -79,7 +79,8 @@ impl TaintEviction {
             }
             return Ok(());
         };
-        let since = if allowed.is_zero() { None } else { Some(*self.since.lock().entry(uid).or_insert_with(Instant::now)) };
+        let since =
+            if allowed.is_zero() { None } else { Some(*self.since.lock().entry(uid).or_insert_with(Instant::now)) };
         let left = since.map(|since| allowed.saturating_sub(since.elapsed())).unwrap_or_default();
         if left.is_zero() {
             return self.evict(key, &pod).await;
@@ -134,11 +135,8 @@ pub async fn delete_disrupted(
         other => ignore_missing(other)?,
     };
     let only_this = Preconditions { uid: pod.metadata.uid.clone(), resource_version: None };
-    let params = DeleteParams {
-        preconditions: Some(only_this),
-        grace_period_seconds: grace_seconds,
-        ..DeleteParams::default()
-    };
+    let params =
+        DeleteParams { preconditions: Some(only_this), grace_period_seconds: grace_seconds, ..DeleteParams::default() };
     match api.delete(&key.name, &params).await {
         Err(error) if is_code(&error, 409) => Ok(()),
         other => ignore_missing(other).map(drop).map_err(SyncError::from),

@@ -50,9 +50,7 @@ pub fn stay(tolerations: &[Toleration], taints: &[Taint]) -> Stay {
             shortest = Some(shortest.map_or(seconds, |shortest| shortest.min(seconds)));
         }
     }
-    shortest.map_or(Stay::Forever, |seconds| {
-        Stay::For(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
-    })
+    shortest.map_or(Stay::Forever, |seconds| Stay::For(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))))
 }
 
 #[cfg(test)]

@@ -63,10 +63,7 @@ fn is_empty(value: &Value) -> bool {
 
 /// Writes `text` in characters that are safe in names.
 pub fn safe_encode(text: &str) -> String {
-    text.bytes()
-        .filter_map(|byte| SAFE.get(usize::from(byte) % SAFE.len()))
-        .map(|safe| char::from(*safe))
-        .collect()
+    text.bytes().filter_map(|byte| SAFE.get(usize::from(byte) % SAFE.len())).map(|safe| char::from(*safe)).collect()
 }
 
 /// FNV-1a with 32 bits.

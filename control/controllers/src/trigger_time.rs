@@ -36,8 +36,11 @@ impl TriggerTimes {
         };
         let mut services = self.services.lock();
         let before = services.entry(key.clone()).or_default();
-        let changed_pods =
-            now.pods.iter().filter(|(name, time)| before.pods.get(*name).is_none_or(|seen| *time > seen)).map(|(_, time)| *time);
+        let changed_pods = now
+            .pods
+            .iter()
+            .filter(|(name, time)| before.pods.get(*name).is_none_or(|seen| *time > seen))
+            .map(|(_, time)| *time);
         let changed_service = now.service.filter(|_| before.service.is_none());
         let earliest = changed_pods.chain(changed_service).min();
         *before = now;

@@ -54,6 +54,10 @@ impl TryFrom<Args> for Config {
         if args.parallel_requests == 0 {
             return Err(ConfigError::Parallel);
         }
-        Ok(Self { scheduler_name: args.scheduler_name, parallel_requests: args.parallel_requests, leader_elect: args.leader_elect })
+        Ok(Self {
+            scheduler_name: args.scheduler_name,
+            parallel_requests: args.parallel_requests,
+            leader_elect: args.leader_elect,
+        })
     }
 }

@@ -106,7 +106,8 @@ impl Finder {
             }
         }
         let best = self.totals.iter().copied().max().unwrap_or(0);
-        let ties = || self.totals.iter().zip(&self.feasible).filter(|(total, _)| **total == best).map(|(_, node)| *node);
+        let ties =
+            || self.totals.iter().zip(&self.feasible).filter(|(total, _)| **total == best).map(|(_, node)| *node);
         let count = ties().count().max(1);
         // xorshift: ties are broken evenly.
         self.chance ^= self.chance << 13;

@@ -95,7 +95,11 @@ pub const FILTERS: [Filter; 7] = [
     Filter { name: node_affinity::NAME, check: node_affinity::filter, applies: node_affinity::applies },
     Filter { name: node_ports::NAME, check: node_ports::filter, applies: node_ports::applies },
     Filter { name: node_resources_fit::NAME, check: node_resources_fit::filter, applies: |_| true },
-    Filter { name: pod_topology_spread::NAME, check: pod_topology_spread::filter, applies: pod_topology_spread::applies },
+    Filter {
+        name: pod_topology_spread::NAME,
+        check: pod_topology_spread::filter,
+        applies: pod_topology_spread::applies,
+    },
     Filter { name: inter_pod_affinity::NAME, check: inter_pod_affinity::filter, applies: inter_pod_affinity::applies },
 ];
 

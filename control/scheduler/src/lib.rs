@@ -10,23 +10,23 @@
 //! One task owns queue and state, so a cycle needs no locks; requests to the API server run beside it.
 
 pub mod config;
-pub mod scheduler;
 pub mod inputs;
+pub mod scheduler;
 // who waits, where they can go
-pub mod queue;
-pub mod pending_pod;
 pub mod cluster_state;
+pub mod pending_pod;
 pub mod pod_info;
-pub mod resources;
 pub mod quantity;
+pub mod queue;
+pub mod resources;
 pub mod selectors;
 // one pod's way
 pub mod cycle;
+pub mod events;
 pub mod framework;
 pub mod plugins;
 pub mod preemption;
 pub mod requests;
-pub mod events;
 
 #[cfg(test)]
 mod testing;

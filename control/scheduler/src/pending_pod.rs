@@ -78,14 +78,17 @@ impl PendingPod {
         let constraints = spec.topology_spread_constraints.as_deref().unwrap_or_default();
         let rules = |action: &str| {
             let labels = &info.class.labels;
-            constraints.iter().filter(|rule| rule.when_unsatisfiable == action).map(|rule| spread_rule(rule, labels)).collect()
+            constraints
+                .iter()
+                .filter(|rule| rule.when_unsatisfiable == action)
+                .map(|rule| spread_rule(rule, labels))
+                .collect()
         };
         let volumes = spec.volumes.iter().flatten();
         let pod_name = pod.metadata.name.clone().unwrap_or_default();
         Self {
             node_selector: Selector::of_labels(spec.node_selector.iter().flatten()),
-            node_terms: required
-                .map(|required| required.node_selector_terms.iter().filter_map(NodeTerm::of).collect()),
+            node_terms: required.map(|required| required.node_selector_terms.iter().filter_map(NodeTerm::of).collect()),
             preferred_node_terms: preferred
                 .filter_map(|term| Some((i64::from(term.weight), NodeTerm::of(&term.preference)?)))
                 .collect(),
@@ -96,7 +99,11 @@ impl PendingPod {
             images: spec.containers.iter().filter_map(|container| container.image.as_deref().map(with_tag)).collect(),
             never_preempts: spec.preemption_policy.as_deref() == Some("Never"),
             generation: pod.metadata.generation,
-            nominated: pod.status.as_ref().and_then(|status| status.nominated_node_name.clone()).filter(|n| !n.is_empty()),
+            nominated: pod
+                .status
+                .as_ref()
+                .and_then(|status| status.nominated_node_name.clone())
+                .filter(|n| !n.is_empty()),
             gates: spec.scheduling_gates.iter().flatten().map(|gate| gate.name.clone()).collect(),
             claims: volumes
                 .filter_map(|volume| {

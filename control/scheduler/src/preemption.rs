@@ -66,9 +66,7 @@ pub fn find(
 /// Whether pods are going from the node on which room was made before.
 fn is_room_being_made(state: &ClusterState, pod: &PendingPod) -> bool {
     let node = pod.nominated.as_ref().and_then(|name| state.row(name)).and_then(|index| state.node(index));
-    node.is_some_and(|node| {
-        node.pods.iter().any(|other| other.class.terminating && other.priority < pod.info.priority)
-    })
+    node.is_some_and(|node| node.pods.iter().any(|other| other.class.terminating && other.priority < pod.info.priority))
 }
 
 /// What choosing a candidate costs; less is better.
@@ -77,7 +75,8 @@ fn cost(candidate: &Candidate) -> (usize, i32, i64, usize, Reverse<Option<Timest
     let highest = priorities().max().unwrap_or(i32::MIN);
     // Shifted so that a further victim always costs more, also one with a negative priority.
     let sum = priorities().map(|priority| i64::from(priority) - i64::from(i32::MIN)).sum();
-    let first_start = candidate.victims.iter().filter(|victim| victim.priority == highest).filter_map(|v| v.started).min();
+    let first_start =
+        candidate.victims.iter().filter(|victim| victim.priority == highest).filter_map(|v| v.started).min();
     (candidate.violations, highest, sum, candidate.victims.len(), Reverse(first_start))
 }
 
@@ -134,7 +133,8 @@ fn spare(
         if violates { protected.push(other) } else { others.push(other) }
     }
     let (mut victims, mut violations) = (Vec::new(), 0);
-    for (other, is_protected) in protected.into_iter().map(|p| (p, true)).chain(others.into_iter().map(|o| (o, false))) {
+    for (other, is_protected) in protected.into_iter().map(|p| (p, true)).chain(others.into_iter().map(|o| (o, false)))
+    {
         state.place(Arc::clone(&other), name, false);
         if fits(state, pod, index).is_err() {
             state.take(&other.uid);

@@ -38,9 +38,7 @@ pub fn milli(text: &str) -> Option<i64> {
     let factor = 10_i128.checked_pow(power.unsigned_abs());
     let value = match (scaled, factor) {
         (Some(scaled), Some(factor)) if power >= 0 => scaled.saturating_mul(factor),
-        (Some(scaled), Some(factor)) => {
-            scaled.div_euclid(factor) + i128::from(scaled.rem_euclid(factor) != 0)
-        }
+        (Some(scaled), Some(factor)) => scaled.div_euclid(factor) + i128::from(scaled.rem_euclid(factor) != 0),
         (Some(scaled), None) if power < 0 => i128::from(scaled > 0),
         _ => i128::MAX * digits.signum(),
     };
@@ -89,12 +87,25 @@ mod tests {
     #[test]
     fn quantities_are_read() {
         for (text, wanted) in [
-            ("1", 1000), ("100m", 100), ("0.5", 500), ("1.5", 1500), ("2k", 2_000_000), ("1e3", 1_000_000),
-            ("1Ki", 1_024_000), ("-1", -1000), ("1u", 1), ("1n", 1), ("0", 0), ("1.0", 1000), ("+3", 3000),
+            ("1", 1000),
+            ("100m", 100),
+            ("0.5", 500),
+            ("1.5", 1500),
+            ("2k", 2_000_000),
+            ("1e3", 1_000_000),
+            ("1Ki", 1_024_000),
+            ("-1", -1000),
+            ("1u", 1),
+            ("1n", 1),
+            ("0", 0),
+            ("1.0", 1000),
+            ("+3", 3000),
         ] {
             assert_eq!(milli(text), Some(wanted), "{text}");
         }
-        for (text, wanted) in [("1Gi", 1 << 30), ("128Mi", 128 << 20), ("1500m", 2), ("1M", 1_000_000), ("4Ei", 1 << 62)] {
+        for (text, wanted) in
+            [("1Gi", 1 << 30), ("128Mi", 128 << 20), ("1500m", 2), ("1M", 1_000_000), ("4Ei", 1 << 62)]
+        {
             assert_eq!(units(text), Some(wanted), "{text}");
         }
         for text in ["", "x", "1x", "m", "1e", "--1", "1.2.3"] {

@@ -185,8 +185,7 @@ impl Queue {
             .iter()
             .filter(|(_, entry)| matches!(entry.place, Place::Waiting(_)))
             .filter(|(_, entry)| {
-                entry.refused_by.is_empty()
-                    || entry.refused_by.iter().any(|plugin| awaited_by(plugin).any(changed))
+                entry.refused_by.is_empty() || entry.refused_by.iter().any(|plugin| awaited_by(plugin).any(changed))
             })
             .map(|(uid, entry)| {
                 let until = entry.tried.map(|tried| tried + pause(entry.attempts));
@@ -204,7 +203,9 @@ impl Queue {
         let patience_ends = self
             .entries
             .values()
-            .filter_map(|entry| if let Place::Waiting(since) = entry.place { Some(since + GIVE_UP_WAITING) } else { None })
+            .filter_map(
+                |entry| if let Place::Waiting(since) = entry.place { Some(since + GIVE_UP_WAITING) } else { None },
+            )
             .min();
         pause_ends.into_iter().chain(patience_ends).min()
     }

@@ -83,9 +83,8 @@ impl Requests {
     /// Writes why the pod has no node: an event, and condition `PodScheduled` unless it says so already.
     pub fn refuse(&self, pod: Arc<PendingPod>, refusal: Refusal) {
         self.events.record(Occurrence::failed(&pod, refusal.message.clone()));
-        let same = pod.told.as_ref().is_some_and(|(reason, message)| {
-            reason == refusal.reason && *message == refusal.message
-        });
+        let same =
+            pod.told.as_ref().is_some_and(|(reason, message)| reason == refusal.reason && *message == refusal.message);
         if same && refusal.nominated == pod.nominated {
             return;
         }

@@ -281,9 +281,8 @@ impl Scheduler {
         }
         let before = self.queue.get(&pending.info.uid);
         // News of the status alone (our own writing) changes nothing for placement.
-        let changed = before.is_some_and(|before| {
-            before.generation != pending.generation || before.info.class != pending.info.class
-        });
+        let changed = before
+            .is_some_and(|before| before.generation != pending.generation || before.info.class != pending.info.class);
         self.queue.add(Arc::new(pending), changed);
     }
 
@@ -300,7 +299,8 @@ impl Scheduler {
         let name = node.metadata.name.clone().unwrap_or_default();
         let before = self.state.row(&name).and_then(|index| {
             let row = self.state.node(index)?;
-            let amounts: Vec<i64> = (0..self.state.names.len()).map(|id| self.state.allocatable.get(id, index)).collect();
+            let amounts: Vec<i64> =
+                (0..self.state.names.len()).map(|id| self.state.allocatable.get(id, index)).collect();
             Some((row.labels.clone(), row.taints.clone(), row.unschedulable, row.allowed_pods, amounts))
         });
         let index = self.state.set_node(node);

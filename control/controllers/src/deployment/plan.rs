@@ -323,8 +323,7 @@ impl Planning {
     /// Deletes the oldest idle sets beyond the history limit.
     fn clean_up(&mut self, rollout: &Rollout<'_>) {
         let limit = rollout.deployment.spec.as_ref().and_then(|spec| spec.revision_history_limit).unwrap_or(i32::MAX);
-        let mut old: Vec<&Set> =
-            rollout.old().filter(|set| set.object.metadata.deletion_timestamp.is_none()).collect();
+        let mut old: Vec<&Set> = rollout.old().filter(|set| set.object.metadata.deletion_timestamp.is_none()).collect();
         let surplus = old.len().saturating_sub(usize::try_from(limit).unwrap_or(0));
         old.sort_by_key(|set| revision::of(set));
         for set in old.into_iter().take(surplus) {

@@ -108,7 +108,14 @@ fn progress(rollout: &Rollout<'_>, created: Option<&str>, status: &mut Deploymen
     let deployment = rollout.deployment;
     let current = find(status, PROGRESSING).cloned();
     if let Some(name) = created {
-        set(status, PROGRESSING, "True", "NewReplicaSetCreated", format!("Created new replica set \"{name}\""), &rollout.now);
+        set(
+            status,
+            PROGRESSING,
+            "True",
+            "NewReplicaSetCreated",
+            format!("Created new replica set \"{name}\""),
+            &rollout.now,
+        );
         return;
     }
     if current.is_none()

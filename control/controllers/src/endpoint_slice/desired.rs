@@ -4,9 +4,7 @@
 use crate::service_ports::{addresses, family, hostname, is_endpoint, protocol, publishes_not_ready, target_port};
 use crate::{pod_state, service_ports};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service};
-use k8s_openapi::api::discovery::v1::{
-    Endpoint, EndpointConditions, EndpointHints, EndpointPort, ForNode, ForZone,
-};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointHints, EndpointPort, ForNode, ForZone};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

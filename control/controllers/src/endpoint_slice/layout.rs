@@ -49,11 +49,15 @@ pub fn plan(
 }
 
 /// The writes that give the desired slices; `placeholder`: a family without endpoints still has one, empty, slice.
-pub fn arrange(desired: &Desired, template: &Template<'_>, existing: &[Arc<EndpointSlice>], placeholder: bool) -> Layout {
+pub fn arrange(
+    desired: &Desired,
+    template: &Template<'_>,
+    existing: &[Arc<EndpointSlice>],
+    placeholder: bool,
+) -> Layout {
     let mut layout = Layout::default();
     for (family, groups) in &desired.families {
-        let slices: Vec<&Arc<EndpointSlice>> =
-            existing.iter().filter(|slice| slice.address_type == *family).collect();
+        let slices: Vec<&Arc<EndpointSlice>> = existing.iter().filter(|slice| slice.address_type == *family).collect();
         arrange_family(family, groups, template, &slices, placeholder, &mut layout);
     }
     for slice in existing.iter().filter(|slice| !desired.families.contains_key(&slice.address_type)) {
@@ -137,7 +141,8 @@ fn arrange_group(ports: &PortSet, desired: &[Endpoint], slices: Vec<&EndpointSli
             changed.push(EndpointSlice { endpoints: kept, ..slice.clone() });
         }
     }
-    let mut left: Vec<Endpoint> = desired.iter().filter(|endpoint| missing.contains_key(&id(endpoint))).cloned().collect();
+    let mut left: Vec<Endpoint> =
+        desired.iter().filter(|endpoint| missing.contains_key(&id(endpoint))).cloned().collect();
     // First into slices that are written anyway, the fullest first.
     changed.sort_by_key(|slice| std::cmp::Reverse(slice.endpoints.len()));
     for slice in &mut changed {
@@ -147,7 +152,11 @@ fn arrange_group(ports: &PortSet, desired: &[Endpoint], slices: Vec<&EndpointSli
     while !left.is_empty() {
         // Then into one more that holds them all if there is one, else into new ones.
         let fits = |slice: &&EndpointSlice| slice.endpoints.len() + left.len() <= SLICE_SIZE;
-        let best = unchanged.iter().enumerate().filter(|(_, slice)| fits(slice)).max_by_key(|(_, slice)| slice.endpoints.len());
+        let best = unchanged
+            .iter()
+            .enumerate()
+            .filter(|(_, slice)| fits(slice))
+            .max_by_key(|(_, slice)| slice.endpoints.len());
         if let Some((index, _)) = best {
             let mut slice = unchanged.swap_remove(index).clone();
             slice.endpoints.append(&mut left);

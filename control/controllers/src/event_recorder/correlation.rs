@@ -116,10 +116,7 @@ mod tests {
         let mut correlation = Correlation::default();
         let now = Timestamp::UNIX_EPOCH;
         let Verdict::Create { name, .. } = correlation.judge(&occurrence("m"), now) else { panic!("new") };
-        assert_eq!(
-            correlation.judge(&occurrence("m"), now),
-            Verdict::Count { name, message: "m".into(), count: 2 }
-        );
+        assert_eq!(correlation.judge(&occurrence("m"), now), Verdict::Count { name, message: "m".into(), count: 2 });
         for n in 0..8 {
             assert!(matches!(correlation.judge(&occurrence(&n.to_string()), now), Verdict::Create { .. }));
         }

@@ -33,7 +33,8 @@ impl Report {
         remaining.sort();
         let finalizers: Vec<String> =
             self.finalizers.iter().map(|(name, count)| format!("{name} in {count} resource instances")).collect();
-        let joined = |prefix: &str, texts: &[String]| (!texts.is_empty()).then(|| format!("{prefix}{}", texts.join(", ")));
+        let joined =
+            |prefix: &str, texts: &[String]| (!texts.is_empty()).then(|| format!("{prefix}{}", texts.join(", ")));
         for (kind, problem, bad, good, fine) in [
             (
                 "NamespaceDeletionDiscoveryFailure",
@@ -88,7 +89,10 @@ fn set(conditions: &mut Vec<NamespaceCondition>, kind: &str, state: &str, reason
         last_transition_time: Some(now.clone()),
     };
     match conditions.iter_mut().find(|known| known.type_ == kind) {
-        Some(known) if known.status == state && known.reason.as_deref() == Some(reason) && known.message == condition.message => {}
+        Some(known)
+            if known.status == state
+                && known.reason.as_deref() == Some(reason)
+                && known.message == condition.message => {}
         Some(known) => {
             let since = known.last_transition_time.clone().filter(|_| known.status == state);
             *known = condition;
@@ -122,8 +126,7 @@ mod tests {
         let mut namespace = Namespace::default();
         let status = report.status(&namespace, &now);
         let conditions = status.conditions.clone().unwrap();
-        let told: Vec<_> =
-            conditions.iter().map(|c| (c.status.as_str(), c.message.as_deref().unwrap())).collect();
+        let told: Vec<_> = conditions.iter().map(|c| (c.status.as_str(), c.message.as_deref().unwrap())).collect();
         assert_eq!(told[3], ("True", "Some resources are remaining: configmaps. has 1 resource instances"));
         assert_eq!(
             told[4],

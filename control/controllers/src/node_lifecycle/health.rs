@@ -117,7 +117,10 @@ mod tests {
 
     fn node(ready: &str) -> Node {
         let condition = NodeCondition { type_: "Ready".into(), status: ready.into(), ..NodeCondition::default() };
-        Node { status: Some(NodeStatus { conditions: Some(vec![condition]), ..NodeStatus::default() }), ..Node::default() }
+        Node {
+            status: Some(NodeStatus { conditions: Some(vec![condition]), ..NodeStatus::default() }),
+            ..Node::default()
+        }
     }
 
     fn keys(taints: Vec<Taint>) -> Vec<(String, String)> {
@@ -130,7 +133,8 @@ mod tests {
         let mut node = node("True");
         assert_eq!(taints(&node, &now), None);
         let status = silent_status(&node, &now).unwrap();
-        let told: Vec<_> = status.conditions.iter().flatten().map(|c| (c.status.as_str(), c.reason.as_deref().unwrap())).collect();
+        let told: Vec<_> =
+            status.conditions.iter().flatten().map(|c| (c.status.as_str(), c.reason.as_deref().unwrap())).collect();
         assert_eq!(told[0], ("Unknown", "NodeStatusUnknown"));
         assert_eq!(told[1], ("Unknown", "NodeStatusNeverUpdated"));
         node.status = Some(status);

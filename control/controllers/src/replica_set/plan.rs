@@ -121,15 +121,15 @@ fn restarts(pod: &Pod) -> i32 {
 
 /// The status of a set with these active pods.
 pub fn status(target: &Target, pods: &[Arc<Pod>], now: Time, failure: Option<&Failure>) -> ReplicaSetStatus {
-    let count = |keep: &dyn Fn(&Pod) -> bool| {
-        i32::try_from(pods.iter().filter(|pod| keep(pod)).count()).unwrap_or(i32::MAX)
-    };
+    let count =
+        |keep: &dyn Fn(&Pod) -> bool| i32::try_from(pods.iter().filter(|pod| keep(pod)).count()).unwrap_or(i32::MAX);
     let some = |count: i32| (count > 0).then_some(count);
     let template_labels = target.template.metadata.as_ref().and_then(|meta| meta.labels.as_ref());
     let fully_labelled = |pod: &Pod| {
-        template_labels.into_iter().flatten().all(|(key, value)| {
-            pod.metadata.labels.as_ref().and_then(|labels| labels.get(key)) == Some(value)
-        })
+        template_labels
+            .into_iter()
+            .flatten()
+            .all(|(key, value)| pod.metadata.labels.as_ref().and_then(|labels| labels.get(key)) == Some(value))
     };
     ReplicaSetStatus {
         replicas: count(&|_| true),

@@ -7,9 +7,8 @@ fn pod(namespace: &str, name: &str, owner: Option<&str>) -> Arc<Pod> {
         metadata: ObjectMeta {
             namespace: Some(namespace.into()),
             name: Some(name.into()),
-            owner_references: owner.map(|uid| {
-                vec![OwnerReference { uid: uid.into(), controller: Some(true), ..Default::default() }]
-            }),
+            owner_references: owner
+                .map(|uid| vec![OwnerReference { uid: uid.into(), controller: Some(true), ..Default::default() }]),
             ..Default::default()
         },
         ..Default::default()

@@ -139,11 +139,12 @@ fn to_pod(index: usize, made: &MadePod) -> Pod {
     let mut pod = pod(&format!("p{index}"), &[("cpu", &format!("{}m", made.cpu))], &[("app", &app)]);
     let spec = pod.spec.as_mut().unwrap();
     spec.node_selector = made.zone.map(|zone| [(ZONE.to_owned(), format!("z{zone}"))].into());
-    spec.tolerations = made.tolerates.then(|| {
-        vec![Toleration { key: Some("k".into()), operator: Some("Exists".into()), ..Toleration::default() }]
-    });
+    spec.tolerations = made
+        .tolerates
+        .then(|| vec![Toleration { key: Some("k".into()), operator: Some("Exists".into()), ..Toleration::default() }]);
     if made.host_port {
-        let port = k8s_openapi::api::core::v1::ContainerPort { host_port: Some(80), container_port: 80, ..Default::default() };
+        let port =
+            k8s_openapi::api::core::v1::ContainerPort { host_port: Some(80), container_port: 80, ..Default::default() };
         spec.containers[0].ports = Some(vec![port]);
     }
     let term = |app: u8, key: &str| PodAffinityTerm {
@@ -153,7 +154,10 @@ fn to_pod(index: usize, made: &MadePod) -> Pod {
     };
     spec.affinity = Some(Affinity {
         pod_anti_affinity: made.anti.map(|(app, by_zone)| PodAntiAffinity {
-            required_during_scheduling_ignored_during_execution: Some(vec![term(app, if by_zone { ZONE } else { HOST })]),
+            required_during_scheduling_ignored_during_execution: Some(vec![term(
+                app,
+                if by_zone { ZONE } else { HOST },
+            )]),
             ..PodAntiAffinity::default()
         }),
         pod_affinity: made.with.map(|app| PodAffinity {

@@ -73,7 +73,9 @@ impl<'a> Prepared<'a> {
             meets_itself: mine.terms.required.iter().all(|term| matches(state, term, mine)),
         };
         for row in state.classes() {
-            if !mine.terms.required.is_empty() && mine.terms.required.iter().all(|term| matches(state, term, &row.class)) {
+            if !mine.terms.required.is_empty()
+                && mine.terms.required.iter().all(|term| matches(state, term, &row.class))
+            {
                 for counts in &mut prepared.affinity {
                     counts.add(row, 1);
                 }

@@ -20,7 +20,8 @@ pub fn score(cycle: &Cycle<'_>, nodes: &[NodeIndex], scores: &mut [i64]) -> bool
         let used = [CPU, MEMORY].map(|id| {
             let allocatable = cycle.state.allocatable.get(id, *index);
             let wanted = cycle.state.requested.get(id, *index) + requests.get(id);
-            let part = |all: i64| i64::try_from(i128::from(wanted) * i128::from(SCALE) / i128::from(all)).unwrap_or(SCALE);
+            let part =
+                |all: i64| i64::try_from(i128::from(wanted) * i128::from(SCALE) / i128::from(all)).unwrap_or(SCALE);
             (allocatable > 0).then(|| part(allocatable).min(SCALE))
         });
         let deviation = match used {

@@ -54,7 +54,9 @@ impl<'a> Prepared<'a> {
                 for index in state.order() {
                     let Some(node) = state.node(*index) else { continue };
                     let value = topology.map_or(NO_VALUE, |topology| topology.value(*index));
-                    if value != NO_VALUE && has_all_labels(*index) && node_counts(rule, pod, node)
+                    if value != NO_VALUE
+                        && has_all_labels(*index)
+                        && node_counts(rule, pod, node)
                         && let Some(used) = in_use.get_mut(value)
                     {
                         *used = true;
@@ -72,7 +74,8 @@ impl<'a> Prepared<'a> {
                         }
                     }
                 }
-                let places = || counts_per_place.iter().zip(&in_use).filter(|(_, used)| **used).map(|(count, _)| *count);
+                let places =
+                    || counts_per_place.iter().zip(&in_use).filter(|(_, used)| **used).map(|(count, _)| *count);
                 let few = i64::try_from(places().count()).unwrap_or(i64::MAX) < rule.min_domains;
                 let least = if few { 0 } else { places().min().unwrap_or(0) };
                 let myself = match &rule.counted {

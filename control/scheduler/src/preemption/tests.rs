@@ -8,7 +8,12 @@ fn place(state: &mut ClusterState, name: &str, on: &str, cpu: &str, priority: i3
     state.place(Arc::new(info), on, false);
 }
 
-fn attempt(state: &mut ClusterState, cpu: &str, priority: i32, budgets: &[Budget]) -> Result<(String, Vec<String>), String> {
+fn attempt(
+    state: &mut ClusterState,
+    cpu: &str,
+    priority: i32,
+    budgets: &[Budget],
+) -> Result<(String, Vec<String>), String> {
     let mut wanted = pending(state, &pod("new", &[("cpu", cpu)], &[]));
     Arc::make_mut(&mut wanted.info).priority = priority;
     let failed = Finder::new(1).find(state, &wanted).unwrap_err();

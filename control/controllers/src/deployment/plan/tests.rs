@@ -173,7 +173,8 @@ fn a_rollback_reuses_the_old_set_with_a_new_revision_and_history_is_limited() {
 #[test]
 fn recreate_ends_old_pods_before_it_starts_new_ones() {
     let mut world = World::new(3, 1, 0);
-    world.edit(|spec| spec.strategy = Some(DeploymentStrategy { type_: Some("Recreate".into()), rolling_update: None }));
+    world
+        .edit(|spec| spec.strategy = Some(DeploymentStrategy { type_: Some("Recreate".into()), rolling_update: None }));
     world.settle(|_| {});
     world.image("i:2");
     world.settle(|world| {

@@ -25,7 +25,11 @@ fn pod(number: usize, port: Option<i32>) -> Arc<Pod> {
         ..Container::default()
     };
     Arc::new(Pod {
-        metadata: ObjectMeta { name: Some(format!("p{number}")), uid: Some(format!("u{number}")), ..ObjectMeta::default() },
+        metadata: ObjectMeta {
+            name: Some(format!("p{number}")),
+            uid: Some(format!("u{number}")),
+            ..ObjectMeta::default()
+        },
         spec: Some(PodSpec { node_name: Some("n".into()), containers: vec![container], ..PodSpec::default() }),
         status: Some(PodStatus {
             phase: Some("Running".into()),
@@ -33,7 +37,11 @@ fn pod(number: usize, port: Option<i32>) -> Arc<Pod> {
                 PodIP { ip: format!("10.0.{}.{}", number / 250, number % 250) },
                 PodIP { ip: format!("fd00::{number:x}") },
             ]),
-            conditions: Some(vec![PodCondition { type_: "Ready".into(), status: "True".into(), ..PodCondition::default() }]),
+            conditions: Some(vec![PodCondition {
+                type_: "Ready".into(),
+                status: "True".into(),
+                ..PodCondition::default()
+            }]),
             ..PodStatus::default()
         }),
     })
@@ -53,7 +61,8 @@ fn round(service: &Service, pods: &[Arc<Pod>], slices: &mut Vec<Arc<EndpointSlic
         *old = Arc::new(new);
     }
     for mut new in layout.create {
-        new.metadata.name = Some(format!("s-{}", slices.len() + 1000 * slices.iter().map(|s| s.endpoints.len()).sum::<usize>()));
+        new.metadata.name =
+            Some(format!("s-{}", slices.len() + 1000 * slices.iter().map(|s| s.endpoints.len()).sum::<usize>()));
         slices.push(Arc::new(new));
     }
     assert!(slices.iter().all(|slice| slice.endpoints.len() <= SLICE_SIZE));
@@ -106,17 +115,24 @@ fn conditions_labels_and_hints_follow_pod_and_service() {
     spec.traffic_distribution = Some("PreferSameNode".into());
     service.metadata.labels = Some([("a".to_owned(), "b".to_owned())].into());
     let mut going = (*pod(1, None)).clone();
-    going.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+    going.metadata.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
     let pods = [Arc::new(going), pod(2, None)];
     let mut slices = Vec::new();
     round(&service, &pods, &mut slices);
     let conditions = |n: usize| slices[0].endpoints[n].conditions.clone().unwrap();
-    assert_eq!((conditions(0).ready, conditions(0).serving, conditions(0).terminating), (Some(false), Some(true), Some(true)));
+    assert_eq!(
+        (conditions(0).ready, conditions(0).serving, conditions(0).terminating),
+        (Some(false), Some(true), Some(true))
+    );
     assert_eq!(conditions(1).ready, Some(true));
     assert!(slices[0].endpoints[0].hints.is_none());
     assert_eq!(slices[0].endpoints[1].hints.as_ref().unwrap().for_nodes.as_ref().unwrap()[0].name, "n");
     let labels = slices[0].metadata.labels.as_ref().unwrap();
-    assert_eq!((labels["a"].as_str(), labels[HEADLESS].as_str(), labels["kubernetes.io/service-name"].as_str()), ("b", "", "s"));
+    assert_eq!(
+        (labels["a"].as_str(), labels[HEADLESS].as_str(), labels["kubernetes.io/service-name"].as_str()),
+        ("b", "", "s")
+    );
     let unchanged = round(&service, &pods, &mut slices);
     assert_eq!(unchanged, (0, 0, 0));
 }
