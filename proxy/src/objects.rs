@@ -301,7 +301,7 @@ pub struct Node {
     pub name: Arc<str>,
     /// `status.addresses` of type `InternalIP`.
     pub addresses: Vec<IpAddr>,
-    /// `spec.podCIDRs`.
+    /// `spec.podCIDRs`, at most one per family.
     pub pod_cidrs: Vec<IpNetwork>,
     /// Label [`LABEL_ZONE`].
     pub zone: Option<Arc<str>>,
@@ -314,10 +314,14 @@ impl Node {
         let all = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
         let internal = all.filter(|a| a.type_ == "InternalIP").map(|a| a.address.as_str());
         let spec = node.spec.as_ref();
-        let mut pod_cidrs: Vec<IpNetwork> =
-            spec.iter().flat_map(|spec| spec.pod_cidrs.iter().flatten()).filter_map(|cidr| cidr.parse().ok()).collect();
-        if pod_cidrs.is_empty() {
-            pod_cidrs.extend(spec.and_then(|spec| spec.pod_cidr.as_ref()?.parse::<IpNetwork>().ok()));
+        let listed = spec.iter().flat_map(|spec| spec.pod_cidrs.iter().flatten());
+        let single = spec.and_then(|spec| spec.pod_cidr.as_ref());
+        let mut pod_cidrs: Vec<IpNetwork> = Vec::new();
+        // One per family, as the API has it: the plugin gives a pod one address of each range.
+        for range in listed.chain(single).filter_map(|text| text.parse::<IpNetwork>().ok()) {
+            if pod_cidrs.iter().all(|held| held.is_ipv4() != range.is_ipv4()) {
+                pod_cidrs.push(range);
+            }
         }
         let labels = node.metadata.labels.as_ref();
         Self {

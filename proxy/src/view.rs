@@ -204,11 +204,7 @@ impl View {
                 port(id, &frontends, names.get(&id).copied(), counted.get(&id).unwrap_or(&none), source)
             })
             .collect();
-        services.sort_by(|a, b| {
-            let name =
-                |s: &ServicePortView| (s.namespace.clone(), s.name.clone(), s.port_name.clone(), s.protocol.clone());
-            name(a).cmp(&name(b))
-        });
+        services.sort_by_cached_key(|s| [&s.namespace, &s.name, &s.port_name, &s.protocol].map(String::clone));
         Self { node: source.names.node.clone(), services }
     }
 }

@@ -105,7 +105,7 @@ impl ApiServer {
             "/api/v1/services" => "Service",
             "/api/v1/nodes" => "Node",
             "/apis/discovery.k8s.io/v1/endpointslices" => "EndpointSlice",
-            other => panic!("the agent asks for {other}"),
+            other => unreachable!("the agent asks for {other}"),
         };
         let query = request.uri().query().unwrap_or_default();
         let parameter = |name: &str| query.split('&').filter_map(|p| p.split_once('=')).find(|(k, _)| *k == name);

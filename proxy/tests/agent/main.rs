@@ -150,3 +150,51 @@ fn a_restart_leaves_wanted_frontends_alone() {
         agent.stop().await;
     });
 }
+
+/// Not a test of right and wrong: prints what the design sets goals for. Run with `--ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn ten_thousand_services() {
+    on_a_node(async |node| {
+        let api = ApiServer::start().await;
+        api.put(api_node("n1", "10.89.0.11", 1));
+        for number in 0..10_000_u32 {
+            let [.., high, low] = number.to_be_bytes();
+            let name = format!("s{number}");
+            api.put(service(&name, &format!("10.97.{high}.{low}")));
+            let endpoints: Vec<String> = (1..=5).map(|n| format!("10.{}.{high}.{low}", 200 + n)).collect();
+            let endpoints: Vec<(&str, &str)> = endpoints.iter().map(|address| (address.as_str(), "n2")).collect();
+            api.put(slice(&name, &endpoints));
+        }
+        let begin = std::time::Instant::now();
+        let agent = Running::start(node, &api);
+        let resident = || {
+            std::fs::read_to_string("/proc/self/status")
+                .ok()
+                .map(|text| text.lines().find(|l| l.starts_with("VmRSS")).map(str::to_owned))
+        };
+        eventually("all services", || node.frontends() == 20_000).await;
+        eprintln!("cold start of 10 000 Services x 5 endpoints: {:?}, {:?}", begin.elapsed(), resident());
+        eventually("names", || backends(node, "s9999") == 5).await;
+        for _ in 0..3 {
+            let begin = std::time::Instant::now();
+            let view = node.view().expect("a view");
+            eprintln!("reading the view of {} service ports: {:?}", view.services.len(), begin.elapsed());
+        }
+        for last in 1..=5 {
+            let begin = std::time::Instant::now();
+            api.put(service(&format!("one-more-{last}"), &format!("10.98.0.{last}")));
+            while node.frontends() != 20_000 + 2 * last {
+                tokio::time::sleep(Duration::from_micros(100)).await;
+            }
+            eprintln!(
+                "one more Service, from the API to the kernel: {:?} (of it, looking: see the next)",
+                begin.elapsed()
+            );
+            let begin = std::time::Instant::now();
+            node.frontends();
+            eprintln!("looking once: {:?}", begin.elapsed());
+        }
+        agent.stop().await;
+    });
+}

@@ -94,6 +94,11 @@ impl Node {
         maps.services.delete_all(&keys).expect("delete them");
     }
 
+    /// Elements of the map of frontends.
+    pub(crate) fn frontends(&self) -> usize {
+        TypedMaps::open(&self.pins()).ok().and_then(|maps| Some(maps.services.dump().ok()?.len())).unwrap_or(0)
+    }
+
     fn kubeconfig(&self, api: &ApiServer) -> PathBuf {
         let path = self.path("kubeconfig");
         let text = json!({
@@ -111,7 +116,10 @@ impl Drop for Node {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(self.pins().root()));
         drop(fs::remove_dir(&self.cgroup));
-        nix::mount::umount(&self.path("bpf")).ok();
+        // Busy while a map is open; the namespace takes the mount with it.
+        if let Err(error) = nix::mount::umount(&self.path("bpf")) {
+            eprintln!("the test's bpffs stays mounted: {error}");
+        }
     }
 }
 
