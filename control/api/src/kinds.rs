@@ -23,6 +23,7 @@ mod networking;
 pub mod pod;
 mod pod_spec;
 pub mod pod_validation;
+mod pod_warnings;
 mod policy;
 mod priority_class;
 mod quota;

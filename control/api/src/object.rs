@@ -161,7 +161,9 @@ fn outcome(kind: &Kind, object: &Value, errors: Vec<FieldError>) -> Result<(), I
     if errors.is_empty() {
         return Ok(());
     }
-    Err(Invalid { group: kind.group.clone(), kind: kind.kind.clone(), name: meta::name(object).to_owned(), errors })
+    // Errors name the group whose rules they are: both kinds of events have those of core.
+    let group = kind.storage_api_version.rsplit_once('/').map_or("", |(group, _)| group).to_owned();
+    Err(Invalid { group, kind: kind.kind.clone(), name: meta::name(object).to_owned(), errors })
 }
 
 /// Defaults and canonical form once more, just before storing: admission and controllers may have left gaps.

@@ -161,6 +161,7 @@ pub fn mutate(
     default_storage_class::mutate(lister, attributes, object);
     storage_object_in_use_protection::mutate(attributes, object);
     runtime_class::mutate(lister, attributes, object)?;
+    certificates::mutate(attributes, object);
     default_ingress_class::mutate(lister, attributes, object);
     Ok(Verdict::default())
 }

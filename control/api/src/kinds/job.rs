@@ -52,6 +52,10 @@ impl Strategy for Job {
         workloads::JOB.selectable_field(object, label)
     }
 
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        workloads::JOB.warnings(new, old)
+    }
+
     fn validate_create(&self, job: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
         generated_selector(job, &mut errors);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{pod_spec, pod_validation};
+use super::{pod_spec, pod_validation, pod_warnings};
 use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::quantity::Quantity;
@@ -47,6 +47,10 @@ impl Strategy for Pod {
             let class = old.get("status").and_then(|s| s.get("qosClass")).cloned();
             meta::map_mut(new, "status").extend(class.map(|c| ("qosClass".to_owned(), c)));
         }
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        pod_warnings::of_spec(&new["spec"], old.map(|old| &old["spec"]), &Path::new("spec"))
     }
 
     fn validate_create(&self, object: &Value) -> Vec<FieldError> {

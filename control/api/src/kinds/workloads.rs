@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{pod_spec, workload_status, workload_validation as rules};
+use super::{pod_spec, pod_warnings, workload_status, workload_validation as rules};
 use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::schema::default::{absent, absent_texts, each, object, object_at};
@@ -61,6 +61,12 @@ impl Strategy for Workload {
             let changed = new["spec"]["template"] != old["spec"]["template"];
             set_template_generation(new, before + i64::from(changed));
         }
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        let path = Path::new("spec").child("template").child("spec");
+        let before = old.map(|old| &old["spec"]["template"]["spec"]);
+        pod_warnings::of_spec(&new["spec"]["template"]["spec"], before, &path)
     }
 
     fn validate_create(&self, object: &Value) -> Vec<FieldError> {

@@ -2,17 +2,38 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Value, json};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer as _;
 
 use super::{Attributes, Lister, Operation, Rejection};
-use crate::json_field::text;
+use crate::json_field::{map_mut, text};
 
 const GROUP: &str = "certificates.k8s.io";
 const REQUESTS: &str = "certificatesigningrequests";
 /// Signer of client certificates that the API server trusts.
 const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client";
+
+/// A request speaks for whoever makes it, whatever it says itself.
+pub(super) fn mutate(attributes: &Attributes<'_>, request: &mut Value) {
+    if attributes.operation != Operation::Create || !attributes.is(GROUP, REQUESTS) {
+        return;
+    }
+    let user = attributes.user;
+    let Some(spec) = map_mut(request, "spec") else { return };
+    let facts = [
+        ("username", json!(user.name), user.name.is_empty()),
+        ("uid", json!(user.uid), user.uid.is_empty()),
+        ("groups", json!(user.groups), user.groups.is_empty()),
+        ("extra", json!(user.extra), user.extra.is_empty()),
+    ];
+    for (field, value, empty) in facts {
+        spec.remove(field);
+        if !empty {
+            spec.insert(field.to_owned(), value);
+        }
+    }
+}
 
 pub(super) fn validate(
     lister: &dyn Lister,

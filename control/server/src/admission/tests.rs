@@ -491,3 +491,16 @@ fn signers_are_guarded() {
         Err(Rejection::forbidden("user not permitted to approve requests with signerName \"other/s\""))
     );
 }
+
+#[test]
+fn certificate_requests_speak_for_their_maker() {
+    let mut request =
+        json!({"metadata": {"name": "r"}, "spec": {"signerName": "e.example/s", "username": "spoof", "uid": "x"}});
+    Request::create("certificates.k8s.io", "certificatesigningrequests")
+        .run(&Cluster::default(), &mut request, None)
+        .unwrap();
+    assert_eq!(
+        request["spec"],
+        json!({"signerName": "e.example/s", "username": "eve", "groups": ["system:authenticated"]})
+    );
+}
