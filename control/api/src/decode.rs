@@ -8,6 +8,7 @@ use crate::kinds::{self, Kind};
 use crate::protobuf;
 use crate::schema::{ObjectType, canonical};
 
+mod expected;
 mod go_json;
 mod reader;
 mod type_meta;

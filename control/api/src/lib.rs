@@ -9,19 +9,35 @@
 //! The object model is [`serde_json::Value`]; its maps are sorted, so that one object has one canonical text.
 //! Nothing here reads a clock, a file or the network: times, UIDs and random suffixes are handed in.
 
-pub mod conversion;
+#![warn(missing_docs)]
+
+// What there is.
+pub mod kinds;
+pub mod strategy;
+
+pub mod schema;
+
+// From the wire to an object, and back.
 pub mod decode;
 pub mod encode;
-pub mod field;
-pub mod kinds;
+pub mod protobuf;
+
+// Changes of objects.
+pub mod patch;
+
+pub mod ownership;
+
+// From an object to storage.
+pub mod object;
+
+pub mod conversion;
+
+// Words and values.
 pub mod meta;
 pub mod name;
-pub mod object;
-pub mod ownership;
-pub mod patch;
-pub mod protobuf;
-pub mod quantity;
-pub mod schema;
+
+pub mod field;
 pub mod selector;
-pub mod strategy;
+
+pub mod quantity;
 pub mod time;

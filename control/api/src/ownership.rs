@@ -14,6 +14,7 @@ use crate::meta;
 use crate::schema::{Type, canonical};
 use crate::strategy::Part;
 
+mod fit;
 mod last_applied;
 mod managed;
 mod path;
@@ -261,7 +262,7 @@ fn merge(
     force: bool,
 ) -> Result<Value, ApplyError> {
     let shape = Shape::Struct(kind.schema.get());
-    let problems = typed::problems(shape, patch);
+    let problems = fit::problems(shape, patch);
     if !problems.is_empty() {
         let text = match problems.as_slice() {
             [one] => one.clone(),

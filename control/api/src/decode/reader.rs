@@ -3,7 +3,6 @@
 //! It finds what Go's strict decoder finds, in the same order and words: duplicate and unknown fields (collected), and the first
 //! value of a wrong type (an error). Nulls are left out, texts of moments, quantities and bytes are brought to their canonical form.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
@@ -11,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use super::expected::Expected;
 use crate::quantity::{self, QuantityError};
 use crate::schema::{self, ObjectType, Type};
 
@@ -86,49 +86,6 @@ impl State<'_> {
         let result = inner(self);
         self.path.truncate(length);
         result
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Expected<'a> {
-    Object(&'a ObjectType),
-    Value(&'a Type),
-    /// Anything; nulls stay.
-    Any,
-}
-
-impl Expected<'_> {
-    fn go_type(&self) -> Cow<'static, str> {
-        match self {
-            Self::Object(object) => go_object(object).into(),
-            Self::Value(ty) => go_type(ty),
-            Self::Any => "interface {}".into(),
-        }
-    }
-}
-
-fn go_object(object: &ObjectType) -> String {
-    let mut parts = object.name.rsplit('.');
-    let (name, version) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    format!("{version}.{name}")
-}
-
-fn go_type(ty: &Type) -> Cow<'static, str> {
-    match ty {
-        Type::String | Type::Time | Type::MicroTime => "string".into(),
-        Type::Int32 | Type::IntOrString => "int32".into(),
-        Type::Int64 => "int64".into(),
-        Type::Double => "float64".into(),
-        Type::Bool => "bool".into(),
-        Type::Bytes => "[]uint8".into(),
-        Type::Quantity => "resource.Quantity".into(),
-        Type::Raw => "interface {}".into(),
-        Type::Object(object) => go_object(object.get()).into(),
-        Type::Map(value) => format!("map[string]{}", go_type(value)).into(),
-        Type::List(item) | Type::WrappedList(item) => format!("[]{}", go_type(item)).into(),
-        Type::SchemaOrBool => "v1.JSONSchemaPropsOrBool".into(),
-        Type::SchemaOrArray => "v1.JSONSchemaPropsOrArray".into(),
-        Type::SchemaOrStrings => "v1.JSONSchemaPropsOrStringArray".into(),
     }
 }
 
