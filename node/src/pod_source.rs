@@ -59,12 +59,13 @@ pub async fn watch_api(
             }
             Ok(Event::Apply(pod)) => applied(pod, &changes, &mirrors).await,
             Ok(Event::InitDone) => {
-                let synced = mirrors.send(mirror::MirrorChange::Synced).await.map_err(drop);
+                tell(&mirrors, mirror::MirrorChange::Synced).await;
                 let complete = Change::Complete(Source::Api, std::mem::take(&mut listed));
-                changes.send(complete).await.map_err(drop).and(synced)
+                changes.send(complete).await.map_err(drop)
             }
             Ok(Event::Delete(pod)) if is_mirror(&pod) => {
-                mirrors.send(mirror::MirrorChange::Gone(Box::new(pod))).await.map_err(drop)
+                tell(&mirrors, mirror::MirrorChange::Gone(Box::new(pod))).await;
+                Ok(())
             }
             Ok(Event::Delete(pod)) => {
                 // The last object says with which grace the pod was deleted.
@@ -83,6 +84,13 @@ pub async fn watch_api(
     }
 }
 
+/// Nobody listens for mirrors when this kubelet has no static pods.
+async fn tell(mirrors: &mpsc::Sender<mirror::MirrorChange>, change: mirror::MirrorChange) {
+    if mirrors.send(change).await.is_err() {
+        tracing::trace!("no static pods, no mirrors");
+    }
+}
+
 fn is_mirror(pod: &Pod) -> bool {
     pod::annotation(pod, pod::CONFIG_MIRROR).is_some()
 }
@@ -93,7 +101,8 @@ async fn applied(
     mirrors: &mpsc::Sender<mirror::MirrorChange>,
 ) -> Result<(), ()> {
     if is_mirror(&pod) {
-        return mirrors.send(mirror::MirrorChange::Present(Box::new(pod))).await.map_err(drop);
+        tell(mirrors, mirror::MirrorChange::Present(Box::new(pod))).await;
+        return Ok(());
     }
     // Nothing here reads it, and it is the largest part of many objects.
     pod.metadata.managed_fields = None;
