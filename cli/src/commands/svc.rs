@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use skep_proxy::view::View;
 use skep_proxy::view::instance::{self, Instance};
 use skep_proxy::view::table::{self, Width};
-use skep_proxy::view::View;
 
 use super::say;
 

@@ -196,7 +196,8 @@ pub(super) fn kubelet(plan: &Plan, node: &Node) -> anyhow::Result<Process> {
         format!("--cgroup-root={}", plan.node_cgroup(node)),
         format!("--cluster-dns={dns}"),
         "--cluster-domain=cluster.local".into(),
-        "--resolv-conf=".into(),
+        // Without an uplink the machine's resolvers cannot be reached.
+        "--resolv-conf=/dev/null".into(),
         format!("--listen={}:10250", node.ipv4),
         format!("--tls-cert={}", directory.join("kubelet.crt").display()),
         format!("--tls-key={}", directory.join("kubelet.key").display()),

@@ -14,7 +14,7 @@ fn file_error(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) 
 
 /// Writes beside the target with the given mode, then renames over it and syncs the directory.
 pub(crate) fn write(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
-    let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    let directory = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     std::fs::create_dir_all(directory).map_err(file_error("create directory", directory))?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
