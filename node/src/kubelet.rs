@@ -76,6 +76,8 @@ pub struct Kubelet {
     pub allocatable: BTreeMap<String, Quantity>,
     /// Whether pods can be started.
     pub health: watch::Receiver<RuntimeHealth>,
+    /// Counts the mirror pods made.
+    pub mirrors: watch::Sender<u64>,
     /// Pods by UID.
     pub pods: RwLock<HashMap<String, PodView>>,
     /// Addresses of the node; learnt from the configuration.

@@ -126,6 +126,8 @@ pub async fn run(kubelet: Arc<Kubelet>, client: Client, stop: CancellationToken)
         let now = health.borrow_and_update().clone();
         let pause = match report(&kubelet, &nodes, &now, &mut reported, &mut started).await {
             Ok(()) => PERIOD,
+            // Somebody wrote in between: look again.
+            Err(kube::Error::Api(status)) if status.code == 409 => Duration::from_millis(50),
             Err(error) => {
                 tracing::warn!(%error, "report node status");
                 Duration::from_millis(500)
@@ -164,9 +166,7 @@ async fn report(
     let pressures = conditions::Pressures::measure(kubelet);
     let now = jiff::Timestamp::now();
     let conditions = conditions::conditions(&previous, health, &pressures, now);
-    for (reason, text) in conditions::transitions(&previous, &conditions, name) {
-        kubelet.events.node(&node, Kind::Normal, reason, text);
-    }
+    let transitions = conditions::transitions(&previous, &conditions, name);
     let facts = facts(kubelet).await;
     let status = describe(&kubelet.config, &kubelet.machine, &facts, conditions);
     let due = reported.as_ref().is_none_or(|(last, at)| at.elapsed() > REPORT || !same(last, &status));
@@ -176,6 +176,9 @@ async fn report(
     let mut patch = json!({"status": status});
     patch["metadata"] = json!({"resourceVersion": node.metadata.resource_version});
     nodes.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+    for (reason, text) in transitions {
+        kubelet.events.node(&node, Kind::Normal, reason, text);
+    }
     *reported = Some((status, tokio::time::Instant::now()));
     Ok(())
 }

@@ -135,13 +135,14 @@ impl Worker {
                 () = until(&mut ending, Desired::must_end) => return,
                 next = self.sync() => next,
             };
-            let pause = match ended {
+            let (pause, wakes) = match ended {
                 sync::Next::Ended => return,
-                sync::Next::Wait(pause) => pause,
+                sync::Next::Wait(pause) => (pause, true),
+                sync::Next::Hold(pause) => (pause, false),
             };
             tokio::select! {
                 () = until(&mut ending, |desired| desired.must_end() || desired.version != seen) => {}
-                () = self.wake.notified() => {}
+                () = self.wake.notified(), if wakes => {}
                 // A failed sender means that the kubelet stops.
                 Ok(()) = health.changed() => {}
                 () = tokio::time::sleep(pause) => {}

@@ -132,7 +132,8 @@ impl Pods {
         let wake = Arc::new(Notify::new());
         let worker = Worker::new(Arc::clone(&self.kubelet), receiver, Arc::clone(&wake), report);
         if let Some(client) = self.kubelet.client.clone() {
-            tokio::spawn(status_publisher::publish(client, reports));
+            let mirrors = self.kubelet.mirrors.subscribe();
+            tokio::spawn(status_publisher::publish(client, reports, mirrors));
         }
         self.workers.insert(uid.clone(), Handle { desired: sender, wake, source });
         self.running.spawn(async move {

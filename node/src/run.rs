@@ -66,6 +66,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         directories,
         machine,
         health,
+        mirrors: watch::Sender::new(0),
         pods: Default::default(),
         config,
     });
@@ -193,7 +194,11 @@ fn start_sources(
         wanted.insert(Source::Api);
         let (mirrors, mirrors_receiver) = mpsc::channel(QUEUE);
         let node = config.node_name.clone();
-        spawn(tasks, stop, mirror::keep(client.clone(), node.clone(), statics, mirrors_receiver));
+        spawn(
+            tasks,
+            stop,
+            mirror::keep(client.clone(), node.clone(), statics, mirrors_receiver, kubelet.mirrors.clone()),
+        );
         let source = client.clone();
         let (services, name) = (kubelet.services.clone(), node.clone());
         spawn(tasks, stop, async move {

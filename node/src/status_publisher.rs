@@ -23,8 +23,9 @@ pub struct Report {
     pub finished: bool,
 }
 
-/// Sends reports until the channel closes, and then the last one.
-pub async fn publish(client: Client, mut reports: watch::Receiver<Option<Report>>) {
+/// Sends reports until the channel closes, and then the last one. `mirrors` changes when a static pod's object in the API was
+/// made anew and knows no status.
+pub async fn publish(client: Client, mut reports: watch::Receiver<Option<Report>>, mut mirrors: watch::Receiver<u64>) {
     let mut sent: Option<Sent> = None;
     let mut pause = Duration::from_millis(100);
     loop {
@@ -47,6 +48,12 @@ pub async fn publish(client: Client, mut reports: watch::Receiver<Option<Report>
         };
         let closed = tokio::select! {
             changed = reports.changed() => changed.is_err(),
+            Ok(()) = mirrors.changed() => {
+                if report.as_ref().is_some_and(|report| pod::is_static(&report.pod)) {
+                    sent = None;
+                }
+                false
+            }
             () = tokio::time::sleep(retry.unwrap_or(Duration::MAX)), if retry.is_some() => false,
         };
         if closed {
@@ -112,6 +119,14 @@ fn patch(pod: &Pod, known: Option<&PodStatus>, status: &PodStatus) -> Value {
     for field in ["message", "reason", "podIP", "initContainerStatuses", "ephemeralContainerStatuses"] {
         if value.get(field).is_none() {
             value[field] = Value::Null;
+        }
+    }
+    // Conditions merge field by field, so those too must be said.
+    for condition in value["conditions"].as_array_mut().into_iter().flatten() {
+        for field in ["message", "reason"] {
+            if condition.get(field).is_none() {
+                condition[field] = Value::Null;
+            }
         }
     }
     // Lists that merge by address need the addresses that are gone.

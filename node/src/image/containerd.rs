@@ -93,7 +93,7 @@ impl Containerd {
 
     /// Starts, ends and memory kills of containers, as they happen.
     pub(crate) async fn task_events(&self) -> Result<tonic::Streaming<events::Envelope>, Status> {
-        let filters = vec![format!("namespace=={NAMESPACE},topic~=/tasks/(start|exit|oom)")];
+        let filters = vec![format!("namespace=={NAMESPACE},topic~=\"^/tasks/(start|exit|oom)\"")];
         let message = events::SubscribeRequest { filters };
         let mut client = events::events_client::EventsClient::new(self.channel.clone());
         Ok(client.subscribe(request(message, None)).await?.into_inner())

@@ -24,19 +24,20 @@ pub enum MirrorChange {
     Synced,
 }
 
-/// Keeps one mirror per static pod, and no others.
+/// Keeps one mirror per static pod, and no others; counts those it made on `made`.
 pub async fn keep(
     client: Client,
     node: String,
     mut current: watch::Receiver<Vec<Arc<Pod>>>,
     mut changes: mpsc::Receiver<MirrorChange>,
+    made: watch::Sender<u64>,
 ) {
     let mut mirrors: HashMap<(String, String), Pod> = HashMap::new();
     let mut synced = false;
     loop {
         let failed = if synced {
             let wanted = current.borrow_and_update().clone();
-            adjust(&client, &node, &wanted, &mirrors).await
+            adjust(&client, &node, &wanted, &mirrors, &made).await
         } else {
             false
         };
@@ -52,7 +53,8 @@ pub async fn keep(
                     mirrors.remove(&key(&pod));
                 }
             },
-            changed = current.changed() => if changed.is_err() { return },
+            // No sender: there are no static pods, and never will be; their old mirrors still have to go.
+            Ok(()) = current.changed() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
@@ -63,7 +65,13 @@ fn key(pod: &Pod) -> (String, String) {
 }
 
 /// Deletes what should not be there, creates what is missing; whether anything failed.
-async fn adjust(client: &Client, node: &str, wanted: &[Arc<Pod>], mirrors: &HashMap<(String, String), Pod>) -> bool {
+async fn adjust(
+    client: &Client,
+    node: &str,
+    wanted: &[Arc<Pod>],
+    mirrors: &HashMap<(String, String), Pod>,
+    made: &watch::Sender<u64>,
+) -> bool {
     let mut failed = false;
     for (key, mirror) in mirrors {
         let original = wanted.iter().find(|pod| self::key(pod) == *key);
@@ -88,7 +96,7 @@ async fn adjust(client: &Client, node: &str, wanted: &[Arc<Pod>], mirrors: &Hash
     for pod in missing {
         let pods: Api<Pod> = Api::namespaced(client.clone(), pod::namespace(pod));
         match create(client, node, &pods, pod).await {
-            Ok(()) => {}
+            Ok(()) => made.send_modify(|count| *count += 1),
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => {
                 failed = true;

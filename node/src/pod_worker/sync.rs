@@ -20,6 +20,8 @@ use crate::volumes::Mounted;
 pub(super) enum Next {
     /// Look again after this time, or earlier when woken.
     Wait(Duration),
+    /// Look again after this time; only a change of the pod is a reason to look earlier.
+    Hold(Duration),
     /// Nothing is left to run.
     Ended,
 }
@@ -29,7 +31,7 @@ impl Worker {
         let pod = self.pod();
         if let Err(error) = self.observe(false).await {
             tracing::warn!(pod = pod::formatted(&pod), %error, "read state from the runtime");
-            return self.again();
+            return self.hold();
         }
         let deadline = self.deadline(&pod);
         if deadline.is_some_and(|left| left.is_zero()) {
@@ -45,6 +47,7 @@ impl Worker {
         let next = Box::pin(self.act(&pod)).await;
         match (next, deadline) {
             (Next::Wait(pause), Some(left)) => Next::Wait(pause.min(left)),
+            (Next::Hold(pause), Some(left)) => Next::Hold(pause.min(left)),
             (next, _) => next,
         }
     }
@@ -61,6 +64,14 @@ impl Worker {
     fn again(&mut self) -> Next {
         self.failures = (self.failures + 1).min(6);
         Next::Wait(Duration::from_millis(250) * 2_u32.pow(self.failures))
+    }
+
+    /// The same for failures that make the runtime report changes themselves.
+    fn hold(&mut self) -> Next {
+        match self.again() {
+            Next::Wait(pause) => Next::Hold(pause),
+            other => other,
+        }
     }
 
     async fn act(&mut self, pod: &Arc<Pod>) -> Next {
@@ -81,7 +92,10 @@ impl Worker {
         let config = match Box::pin(self.apply_sandbox(pod, &plan)).await {
             Ok(Some(config)) => config,
             Ok(None) => return self.idle(),
-            Err(()) => return self.again(),
+            Err(()) => {
+                self.remove_old_instances().await;
+                return self.hold();
+            }
         };
         self.stop_unhealthy(pod, &plan).await;
         let sandbox_id = match (&plan.sandbox, self.state.ready_sandbox()) {

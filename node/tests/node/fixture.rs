@@ -172,6 +172,7 @@ impl Drop for Node {
         }
         drop(self.containerd.kill());
         drop(self.containerd.wait());
+        kill_shims(self.directory.path());
         drop(skep_node::volumes::mounts::unmount_below(self.directory.path()));
         for uid in cgroups.pods() {
             drop(cgroups.remove_pod(&uid));
@@ -181,6 +182,18 @@ impl Drop for Node {
         {
             let top = Path::new("/sys/fs/cgroup").join(mount).join(self.cgroup.trim_start_matches('/'));
             remove_groups(&top);
+        }
+    }
+}
+
+/// containerd's shims outlive it; theirs are the processes that name its socket.
+fn kill_shims(root: &Path) {
+    let socket = root.join("containerd.sock").display().to_string();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let command = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+        if command.contains("containerd-shim") && command.split('\0').any(|argument| argument == socket) {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).ok();
         }
     }
 }
