@@ -165,6 +165,20 @@ pub fn list(
         return Ok(joined(wanted, kind, items, &metadata));
     }
     let values: Vec<Value> = items.iter().map(|item| target.serve(item)).collect();
+    list_of_values(display, kind, values, metadata)
+}
+
+/// A list of objects that are not stored.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub fn list_of_values(
+    display: &Display,
+    kind: &Kind,
+    values: Vec<Value>,
+    metadata: Map<String, Value>,
+) -> Result<Answer, ApiError> {
+    let wanted = &display.wanted;
     let metadata = Value::Object(metadata);
     let view = match wanted.view {
         View::Partial(version) => table::partial::partial_list(&values, metadata, version),

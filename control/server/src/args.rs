@@ -61,7 +61,13 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub kubelet_certificate_authority: Option<PathBuf>,
     /// Ranges of cluster IPs, at most one per address family; the first is the primary one.
-    #[arg(long, alias = "service-cluster-ip-range", value_name = "CIDR", value_delimiter = ',', default_value = "10.96.0.0/16")]
+    #[arg(
+        long,
+        alias = "service-cluster-ip-range",
+        value_name = "CIDR",
+        value_delimiter = ',',
+        default_value = "10.96.0.0/16"
+    )]
     pub service_cidr: Vec<IpNetwork>,
     /// Range of node ports.
     #[arg(long, value_name = "FIRST-LAST", default_value = "30000-32767")]

@@ -63,7 +63,9 @@ async fn ensure(api: &Arc<Api>, wanted: Value) -> anyhow::Result<()> {
             Ok(())
         }
         Ok(Shown::Value(_)) => Ok(()),
-        Err(error) if error.reason == "AlreadyExists" => repair(api, &target, &namespace, &name, &wanted, &options).await,
+        Err(error) if error.reason == "AlreadyExists" => {
+            repair(api, &target, &namespace, &name, &wanted, &options).await
+        }
         Err(error) => Err(error.into()),
     }
 }

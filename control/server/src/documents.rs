@@ -4,7 +4,9 @@ pub mod health;
 
 use std::sync::Arc;
 
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, LOCATION, VARY};
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, LOCATION, VARY,
+};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -99,7 +101,8 @@ fn aggregated(request: &Request, form: Form, document: &Value) -> Result<Answer,
     if request.header(IF_NONE_MATCH) == etag {
         return Ok(unchanged(&etag));
     }
-    let mut answer = answer::value(&crate::negotiate::Wanted { format: Format::Json, ..wanted }, document, StatusCode::OK)?;
+    let mut answer =
+        answer::value(&crate::negotiate::Wanted { format: Format::Json, ..wanted }, document, StatusCode::OK)?;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
     headers.insert(VARY, HeaderValue::from_static("Accept"));
@@ -141,7 +144,10 @@ fn openapi_document(request: &Request, document: &Arc<Document>) -> Answer {
 }
 
 fn accepts_gzip(request: &Request) -> bool {
-    request.header(http::header::ACCEPT_ENCODING).split(',').any(|e| e.split(';').next().unwrap_or_default().trim() == "gzip")
+    request
+        .header(http::header::ACCEPT_ENCODING)
+        .split(',')
+        .any(|e| e.split(';').next().unwrap_or_default().trim() == "gzip")
 }
 
 /// Documents asked for by hash never change: clients may keep them for a year.
@@ -173,12 +179,18 @@ fn hashed_document(request: &Request, document: &Arc<Document>) -> Answer {
 }
 
 fn paths(kinds: &skep_api::kinds::Kinds) -> Value {
-    let mut paths = vec!["/.well-known/openid-configuration".to_owned(), "/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
+    let mut paths = vec![
+        "/.well-known/openid-configuration".to_owned(),
+        "/api".to_owned(),
+        "/api/v1".to_owned(),
+        "/apis".to_owned(),
+    ];
     for (group, versions) in kinds.groups().into_iter().filter(|(group, _)| !group.is_empty()) {
         paths.push(format!("/apis/{group}"));
         paths.extend(versions.into_iter().map(|version| format!("/apis/{group}/{version}")));
     }
-    let others = ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"];
+    let others =
+        ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"];
     paths.extend(others.map(str::to_owned));
     json!({ "paths": paths })
 }

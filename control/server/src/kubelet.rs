@@ -95,9 +95,9 @@ impl KubeletClient {
             stream.set_nodelay(true)?;
             Ok::<_, std::io::Error>(stream)
         };
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, dial).await.unwrap_or_else(|_elapsed| {
-            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "i/o timeout"))
-        });
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, dial)
+            .await
+            .unwrap_or_else(|_elapsed| Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "i/o timeout")));
         let stream = stream.map_err(|error| unreachable_endpoint(to, &error))?;
         if !to.tls {
             return exchange(to, stream, request).await;

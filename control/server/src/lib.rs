@@ -9,42 +9,42 @@
 //!
 //! An object is kept as the bytes that clients get ([`object`]); lists and watches are assembled from them.
 
+pub mod api;
 pub mod args;
 pub mod config;
 pub mod server;
-pub mod api;
 
+pub mod body;
+pub mod handler;
 pub mod listener;
 pub mod local;
 pub mod tls;
-pub mod body;
-pub mod handler;
 
-pub mod query;
-pub mod request_info;
-pub mod request;
-pub mod identity;
-pub mod tokens;
 pub mod filters;
+pub mod identity;
+pub mod query;
+pub mod request;
+pub mod request_info;
+pub mod tokens;
 
-pub mod verbs;
+pub mod answer;
 pub mod negotiate;
 pub mod selection;
-pub mod answer;
 pub mod status;
+pub mod verbs;
 
 pub mod admission;
-pub mod registry;
 pub mod object;
+pub mod registry;
 
-pub mod kubelet;
-pub mod documents;
-pub mod discovery;
-pub mod openapi;
-pub mod table;
-pub mod json_field;
 pub mod bootstrap;
 pub mod defaults;
+pub mod discovery;
+pub mod documents;
+pub mod json_field;
+pub mod kubelet;
+pub mod openapi;
+pub mod table;
 
 pub use args::Args;
 pub use body::Body;

@@ -126,10 +126,15 @@ fn accepted(headers: &HeaderMap, shape: Shape) -> Result<(Format, View), ApiErro
     }
     // A stable sort keeps the client's order among equals.
     clauses.sort_by(|a, b| b.0.total_cmp(&a.0));
-    clauses
-        .iter()
-        .find_map(|(_, clause)| read_clause(clause, shape))
-        .ok_or_else(|| ApiError::not_acceptable(AVAILABLE))
+    clauses.iter().find_map(|(_, clause)| read_clause(clause, shape)).ok_or_else(|| {
+        // Upstream's router and its encoder refuse in different words.
+        let is_known = |clause: &str| read_clause(clause.split(';').next().unwrap_or_default(), shape).is_some();
+        if clauses.iter().any(|(_, clause)| is_known(clause)) {
+            ApiError::no_such_view("application/json, application/yaml, application/vnd.kubernetes.protobuf")
+        } else {
+            ApiError::not_acceptable(AVAILABLE)
+        }
+    })
 }
 
 fn quality(clause: &str) -> f32 {

@@ -43,11 +43,7 @@ impl Registry {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn start(
-        store: Arc<dyn Store>,
-        kinds: &'static Kinds,
-        config: &Config,
-    ) -> Result<Self, CacheError> {
+    pub async fn start(store: Arc<dyn Store>, kinds: &'static Kinds, config: &Config) -> Result<Self, CacheError> {
         let mut resources: HashMap<String, Arc<Resource>> = HashMap::new();
         for kind in kinds.all().iter().filter(|k| k.is_stored()) {
             if !resources.contains_key(&kind.storage_prefix) {

@@ -66,7 +66,8 @@ impl Request {
     /// # Errors
     /// 415 when we cannot read it.
     pub fn media_type(&self) -> Result<MediaType, ApiError> {
-        MediaType::from_content_type(self.header(CONTENT_TYPE)).ok_or_else(|| ApiError::unsupported_media_type(ACCEPTED))
+        MediaType::from_content_type(self.header(CONTENT_TYPE))
+            .ok_or_else(|| ApiError::unsupported_media_type(ACCEPTED))
     }
 
     /// Who writes: `fieldManager`, or else the name in `User-Agent`.

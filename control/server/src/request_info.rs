@@ -29,6 +29,8 @@ pub struct RequestInfo {
     pub subresource: String,
     /// Object name; empty when none.
     pub name: String,
+    /// The node in a field selector `spec.nodeName=x`: what kubelets may list pods by.
+    pub selected_node: String,
     /// What follows the subresource, as proxies need it; no leading slash.
     pub rest: String,
 }
@@ -106,9 +108,14 @@ impl RequestInfo {
             _ => {}
         }
         if matches!(self.verb.as_ref(), "list" | "watch" | "deletecollection")
-            && let Some(name) = query.get("fieldSelector").and_then(single_name)
+            && let Some(name) = query.get("fieldSelector").and_then(|s| single_value(s, "metadata.name="))
         {
             self.name = name;
+        }
+        if matches!(self.verb.as_ref(), "list" | "watch" | "deletecollection")
+            && let Some(node) = query.get("fieldSelector").and_then(|s| single_value(s, "spec.nodeName="))
+        {
+            self.selected_node = node;
         }
     }
 
@@ -133,10 +140,10 @@ impl RequestInfo {
     }
 }
 
-/// The name in `metadata.name=x` when the selector asks for exactly one.
-fn single_name(selector: &str) -> Option<String> {
+/// The value in `metadata.name=x` and the like when the selector asks for exactly one.
+fn single_value(selector: &str, start: &str) -> Option<String> {
     selector.split(',').find_map(|term| {
-        let value = term.trim().strip_prefix("metadata.name=")?;
+        let value = term.trim().strip_prefix(start)?;
         let value = value.strip_prefix('=').unwrap_or(value);
         (!value.is_empty()).then(|| value.to_owned())
     })

@@ -55,7 +55,8 @@ impl Server {
     pub async fn start(config: Config, stop: CancellationToken) -> anyhow::Result<Self> {
         config.validate()?;
         let tls = TlsAcceptor::from(Arc::new(tls::server(&config)?));
-        let client_ca = std::fs::read(&config.client_ca).with_context(|| format!("read {}", config.client_ca.display()))?;
+        let client_ca =
+            std::fs::read(&config.client_ca).with_context(|| format!("read {}", config.client_ca.display()))?;
         let tokens = Tokens::load(&config.service_accounts)?;
         let kubelets = KubeletClient::new(tls::kubelet_client(&config.kubelet)?);
         let mut listeners = Vec::new();
@@ -156,7 +157,9 @@ fn advertised(config: &Config, bound: &[SocketAddr]) -> Vec<SocketAddr> {
     }
     let usable: Vec<SocketAddr> = bound.iter().copied().filter(|a| !a.ip().is_unspecified()).collect();
     if usable.is_empty() {
-        let loopback = |a: &SocketAddr| if a.is_ipv4() { IpAddr::from([127, 0, 0, 1]) } else { IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1_u16]) };
+        let loopback = |a: &SocketAddr| {
+            if a.is_ipv4() { IpAddr::from([127, 0, 0, 1]) } else { IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1_u16]) }
+        };
         return bound.iter().map(|a| SocketAddr::new(loopback(a), a.port())).collect();
     }
     usable

@@ -111,6 +111,13 @@ impl ApiError {
         Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message, json!({}))
     }
 
+    /// 406: the media type is known, but not with these parameters.
+    #[must_use]
+    pub fn no_such_view(accepted: &str) -> Self {
+        let message = format!("only the following media types are accepted: {accepted}");
+        Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message, Value::Null)
+    }
+
     /// 409: an object of this name exists.
     #[must_use]
     pub fn already_exists(resource: ResourceName<'_>, name: &str) -> Self {
@@ -159,9 +166,8 @@ impl ApiError {
     /// 415: the body's media type is not known.
     #[must_use]
     pub fn unsupported_media_type(accepted: &str) -> Self {
-        let message = format!(
-            "the body of the request was in an unknown format - accepted media types include: {accepted}"
-        );
+        let message =
+            format!("the body of the request was in an unknown format - accepted media types include: {accepted}");
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message, Value::Null)
     }
 
@@ -180,11 +186,8 @@ impl ApiError {
     /// 429: too many requests, or an eviction that a disruption budget forbids; retry after so many seconds (0: not told).
     #[must_use]
     pub fn too_many_requests(message: impl Into<String>, retry_after_seconds: u32) -> Self {
-        let details = if retry_after_seconds == 0 {
-            json!({})
-        } else {
-            json!({ "retryAfterSeconds": retry_after_seconds })
-        };
+        let details =
+            if retry_after_seconds == 0 { json!({}) } else { json!({ "retryAfterSeconds": retry_after_seconds }) };
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message, details)
     }
 
@@ -300,6 +303,7 @@ impl From<Invalid> for ApiError {
 }
 
 impl From<StoreError> for ApiError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other failure is ours, also those to come")]
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::TooLarge { limit, .. } => Self::too_large(limit),
@@ -310,6 +314,7 @@ impl From<StoreError> for ApiError {
 }
 
 impl From<CacheError> for ApiError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other failure is ours, also those to come")]
     fn from(error: CacheError) -> Self {
         match error {
             CacheError::TooOld { requested, oldest } => {
@@ -342,8 +347,13 @@ impl Rejection {
             Self::Forbidden(why) => ApiError::forbidden(resource, name, why),
             Self::NamespaceTerminating(namespace) => {
                 let being = format!("namespace {namespace} is being terminated");
-                let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
-                ApiError::forbidden(resource, name, why).with_cause("NamespaceTerminating", &being, "metadata.namespace")
+                let why =
+                    format!("unable to create new content in namespace {namespace} because it is being terminated");
+                ApiError::forbidden(resource, name, why).with_cause(
+                    "NamespaceTerminating",
+                    &being,
+                    "metadata.namespace",
+                )
             }
             Self::Invalid(errors) => ApiError::invalid(&kind.group, &kind.kind, name, errors),
             Self::NotFound { group, resource, name } => {

@@ -1,4 +1,4 @@
-//! Service-account tokens: made for TokenRequests, read from requests, and the public keys others check them with. From the key files;
+//! Service-account tokens: made for `TokenRequest`s, read from requests, and the public keys others check them with. From the key files;
 //! to authentication and the subresource `token`.
 
 use std::collections::{BTreeMap, HashSet};
@@ -130,11 +130,19 @@ impl Tokens {
         let (signing, signing_algorithm) = EncodingKey::from_ec_pem(&signing_pem)
             .map(|key| (key, Algorithm::ES256))
             .or_else(|_| EncodingKey::from_rsa_pem(&signing_pem).map(|key| (key, Algorithm::RS256)))
-            .with_context(|| format!("{}: neither an ECDSA (PKCS #8) nor an RSA private key", config.signing_key.display()))?;
+            .with_context(|| {
+                format!("{}: neither an ECDSA (PKCS #8) nor an RSA private key", config.signing_key.display())
+            })?;
         let audiences =
             if config.audiences.is_empty() { vec![config.issuer.clone()] } else { config.audiences.clone() };
-        let mut tokens =
-            Self { signing, signing_algorithm, signing_id: String::new(), keys, issuer: config.issuer.clone(), audiences };
+        let mut tokens = Self {
+            signing,
+            signing_algorithm,
+            signing_id: String::new(),
+            keys,
+            issuer: config.issuer.clone(),
+            audiences,
+        };
         // The public half of the signing key is the one that understands what it signs.
         let probe = jsonwebtoken::encode(&Header::new(tokens.signing_algorithm), &json!({}), &tokens.signing)
             .context("sign with the service-account key")?;
@@ -195,9 +203,9 @@ impl Tokens {
             return Err(TokenError::Gone("the account"));
         }
         let exists = |resource: &str, namespace: &str, wanted: &Reference| {
-            lister.get("", resource, namespace, &wanted.name).is_some_and(|object| {
-                wanted.uid.is_empty() || skep_api::meta::uid(&object) == wanted.uid
-            })
+            lister
+                .get("", resource, namespace, &wanted.name)
+                .is_some_and(|object| wanted.uid.is_empty() || skep_api::meta::uid(&object) == wanted.uid)
         };
         if !exists("serviceaccounts", &bound.namespace, account) {
             return Err(TokenError::Gone("the account"));
@@ -221,7 +229,8 @@ impl Tokens {
             #[serde(default)]
             iss: String,
         }
-        let unchecked = jsonwebtoken::dangerous::insecure_decode::<Issuer>(token).map_err(|_no_claims| TokenError::Foreign)?;
+        let unchecked =
+            jsonwebtoken::dangerous::insecure_decode::<Issuer>(token).map_err(|_no_claims| TokenError::Foreign)?;
         if unchecked.claims.iss != self.issuer {
             return Err(TokenError::Foreign);
         }

@@ -17,7 +17,7 @@ use http::{Method, StatusCode};
 use skep_api::kinds::{Kind, Scope};
 use skep_api::strategy::Part;
 
-use crate::answer::{Answer, Display};
+use crate::answer::{self, Answer, Display};
 use crate::api::Api;
 use crate::negotiate::{Shape, wanted};
 use crate::registry::Target;
@@ -29,10 +29,31 @@ use crate::table::IncludeObject;
 ///
 /// # Errors
 /// What the client is told.
-pub async fn serve(api: &Arc<Api>, mut request: Request) -> Result<Answer, ApiError> {
+pub async fn serve(api: &Arc<Api>, request: Request) -> Result<Answer, ApiError> {
+    let deprecation = deprecation(&request);
+    let mut answer = answer(api, request).await?;
+    if let Some(text) = deprecation {
+        answer::add_warnings(&mut answer, &[text.to_owned()]);
+    }
+    Ok(answer)
+}
+
+/// What clients of an API that is on its way out are told.
+fn deprecation(request: &Request) -> Option<&'static str> {
+    match (request.info.group.as_str(), request.info.resource.as_str()) {
+        ("", "endpoints") => Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+        ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
+        _ => None,
+    }
+}
+
+async fn answer(api: &Arc<Api>, mut request: Request) -> Result<Answer, ApiError> {
     let info = &request.info;
     let kind = Arc::clone(
-        api.registry.kinds().by_resource(&info.group, &info.version, &info.resource).ok_or_else(ApiError::unknown_resource)?,
+        api.registry
+            .kinds()
+            .by_resource(&info.group, &info.version, &info.resource)
+            .ok_or_else(ApiError::unknown_resource)?,
     );
     check_scope(&request, &kind)?;
     if !info.subresource.is_empty() && kind.subresource(&info.subresource).is_none() {
@@ -41,14 +62,13 @@ pub async fn serve(api: &Arc<Api>, mut request: Request) -> Result<Answer, ApiEr
     if matches!(request.method, Method::HEAD | Method::OPTIONS) || info.verb.is_empty() {
         return Err(ApiError::method_not_allowed());
     }
-    let is_part_of_kind = matches!(
-        info.subresource.as_str(),
-        "" | "status" | "finalize" | "approval" | "ephemeralcontainers" | "resize"
-    );
+    let is_part_of_kind =
+        matches!(info.subresource.as_str(), "" | "status" | "finalize" | "approval" | "ephemeralcontainers" | "resize");
     if !is_part_of_kind {
         return subresources::serve(api, request, &kind).await;
     }
-    if !has_verb(&kind, &info.subresource, &info.verb) {
+    let needs_name = matches!(&*info.verb, "update" | "patch");
+    if !has_verb(&kind, &info.subresource, &info.verb) || (needs_name && info.name.is_empty()) {
         return Err(ApiError::method_not_allowed());
     }
     let Some(target) = api.registry.target_of(&kind).filter(|_| kind.is_stored()) else {

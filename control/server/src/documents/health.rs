@@ -32,7 +32,9 @@ pub async fn serve(api: &Arc<Api>, request: &Request, rest: &[&str]) -> Answer {
         return match checks.into_iter().find(|(name, _)| *name == single) {
             None => answer::text(StatusCode::NOT_FOUND, "404 page not found\n"),
             Some((_, None)) => answer::text(StatusCode::OK, "ok"),
-            Some((_, Some(why))) => answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {why}\n")),
+            Some((_, Some(why))) => {
+                answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {why}\n"))
+            }
         };
     }
     let mut lines = String::new();

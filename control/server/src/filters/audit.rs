@@ -7,9 +7,12 @@ use parking_lot::Mutex;
 
 use crate::request_info::RequestInfo;
 
-/// Counts of finished requests.
+/// Verb, resource and code of finished requests.
+type Series = (String, String, u16);
+
+/// Counts of finished requests, and seconds spent on them.
 #[derive(Debug, Default)]
-pub struct Counters(Mutex<BTreeMap<(String, String, u16), (u64, f64)>>);
+pub struct Counters(Mutex<BTreeMap<Series, (u64, f64)>>);
 
 impl Counters {
     /// Notes a finished (for watches and streams: begun) request.
@@ -27,9 +30,8 @@ impl Counters {
     /// The counters as Prometheus text.
     #[must_use]
     pub fn render(&self) -> String {
-        let mut text = String::from(
-            "# HELP apiserver_request_total Finished requests.\n# TYPE apiserver_request_total counter\n",
-        );
+        let mut text =
+            String::from("# HELP apiserver_request_total Finished requests.\n# TYPE apiserver_request_total counter\n");
         let mut sums = String::from(
             "# HELP apiserver_request_duration_seconds_sum Time spent on finished requests.\n\
              # TYPE apiserver_request_duration_seconds_sum counter\n",

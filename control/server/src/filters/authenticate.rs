@@ -4,6 +4,7 @@ pub mod impersonate;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::admission::Lister;
@@ -32,7 +33,10 @@ pub fn certificate_user(der: &[u8]) -> Option<User> {
     let subject = certificate.subject();
     let name = subject.iter_common_name().next()?.as_str().ok().filter(|name| !name.is_empty())?;
     let groups = subject.iter_organization().filter_map(|o| o.as_str().ok()).map(str::to_owned);
-    Some(User::authenticated(name, groups.collect::<Vec<_>>()))
+    let mut user = User::authenticated(name, groups.collect::<Vec<_>>());
+    let digest: String = Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect();
+    user.extra.insert("authentication.kubernetes.io/credential-id".to_owned(), vec![format!("X509SHA256={digest}")]);
+    Some(user)
 }
 
 /// Finds out who makes a request.

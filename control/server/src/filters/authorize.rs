@@ -30,6 +30,8 @@ pub struct Action<'a> {
     pub namespace: Cow<'a, str>,
     /// Name; may be empty.
     pub name: Cow<'a, str>,
+    /// The node that a field selector limits the request to; may be empty.
+    pub selected_node: Cow<'a, str>,
     /// Path of a request that is not about a resource.
     pub path: Cow<'a, str>,
 }
@@ -47,6 +49,7 @@ impl<'a> Action<'a> {
             subresource: Cow::Borrowed(&info.subresource),
             namespace: Cow::Borrowed(&info.namespace),
             name: Cow::Borrowed(&info.name),
+            selected_node: Cow::Borrowed(&info.selected_node),
             path: Cow::Borrowed(&info.path),
         }
     }

@@ -41,6 +41,7 @@ fn refuses_what_is_no_object() {
 #[test]
 fn empty_metadata() {
     let kind = kinds::builtin().by_resource("", "v1", "configmaps").expect("configmaps");
-    let object = Object::from_stored(br#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{}}"#, 3, kind).expect("object");
+    let object =
+        Object::from_stored(br#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{}}"#, 3, kind).expect("object");
     assert_eq!(object.to_value()["metadata"], json!({"resourceVersion": "3"}));
 }

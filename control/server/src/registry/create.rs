@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use skep_api::kinds::Scope;
-use skep_api::object::{self, CreateContext};
 use skep_api::meta;
+use skep_api::object::{self, CreateContext};
 use skep_storage::store::{Compare, LeaseId, Op, RangeRequest, Txn};
 use skep_storage::watch_cache::Freshness;
 
@@ -84,6 +84,7 @@ impl Registry {
         let (uid, suffix) = (write::new_uid(), write::name_suffix());
         let context = CreateContext { namespace, now: &now, uid: &uid, name_suffix: &suffix };
         object::prepare_create(kind, &mut object, &context)?;
+        super::kinds::before_create(kind, &mut object, &options.user);
         object::validate_create(kind, &object)?;
         options.warnings.add(kind.strategy.warnings(&object, None));
         let name = meta::name(&object).to_owned();

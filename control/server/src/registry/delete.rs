@@ -13,13 +13,12 @@ use skep_storage::watch_cache::{Freshness, ListAt, ListRequest};
 
 use self::plan::{Plan, plan};
 use super::kinds::SideWrites;
-use super::update::check;
 use super::write::{self, Preconditions, Shown, WriteOptions};
 use super::{Registry, Target, kinds};
 use crate::admission::{self, Attributes, Operation};
 use crate::object::Object;
 use crate::selection::Selection;
-use crate::status::ApiError;
+use crate::status::{ApiError, ResourceName};
 
 pub use plan::is_finished;
 
@@ -46,6 +45,25 @@ pub enum Propagation {
 }
 
 const TRIES: usize = 64;
+
+/// Whether the object is the one the request means. Upstream names the kind here, not the resource.
+fn check(target: &Target, name: &str, wanted: &Preconditions, old: &Value) -> Result<(), ApiError> {
+    let (uid, version) = (meta::uid(old), meta::resource_version(old));
+    let why = if !wanted.uid.is_empty() && wanted.uid != uid {
+        let asked = &wanted.uid;
+        format!(
+            "the UID in the precondition ({asked}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+        )
+    } else if !wanted.resource_version.is_empty() && wanted.resource_version != version {
+        let asked = &wanted.resource_version;
+        format!(
+            "the ResourceVersion in the precondition ({asked}) does not match the ResourceVersion in record ({version}). The object might have been modified"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(ApiError::conflict(ResourceName { group: &target.kind.group, resource: &target.kind.kind }, name, why))
+}
 
 impl Registry {
     /// Deletes one object; true when it is gone.
@@ -76,8 +94,8 @@ impl Registry {
                 user: &options.user,
                 dry_run: options.dry_run,
             };
-            let verdict =
-                admission::validate(self, &attributes, &Value::Null, Some(&old)).map_err(|r| r.answer(&target.kind, name))?;
+            let verdict = admission::validate(self, &attributes, &Value::Null, Some(&old))
+                .map_err(|r| r.answer(&target.kind, name))?;
             options.warnings.add(verdict.warnings);
             let (new, then_gone) = match plan(&target.kind, &old, asked, &write::now()) {
                 Plan::Nothing => return Ok(self.deleted(target, Shown::Object(Arc::clone(object)), &old)),

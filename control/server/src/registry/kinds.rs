@@ -3,13 +3,14 @@
 pub mod service;
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 use skep_api::kinds::Kind;
 use skep_api::meta;
 use skep_api::strategy::Part;
 
 use super::{Registry, Target};
 use crate::admission::{Attributes, resource_quota};
+use crate::identity::User;
 use crate::object::Object;
 use crate::status::ApiError;
 
@@ -67,10 +68,40 @@ impl Registry {
     }
 }
 
+/// Sets what only the request knows: who asks for a certificate.
+pub fn before_create(kind: &Kind, object: &mut Value, user: &User) {
+    if !is(kind, "certificates.k8s.io", "certificatesigningrequests") {
+        return;
+    }
+    let spec = meta::map_mut(object, "spec");
+    for field in ["username", "uid", "groups", "extra"] {
+        spec.remove(field);
+    }
+    spec.insert("username".to_owned(), json!(user.name));
+    if !user.uid.is_empty() {
+        spec.insert("uid".to_owned(), json!(user.uid));
+    }
+    if !user.groups.is_empty() {
+        spec.insert("groups".to_owned(), json!(user.groups));
+    }
+    if !user.extra.is_empty() {
+        spec.insert("extra".to_owned(), json!(user.extra));
+    }
+}
+
 /// Takes over from the old object what an update may leave out.
 pub fn before_update(kind: &Kind, part: Part<'_>, new: &mut Value, old: &Value) {
-    if part == Part::Whole && is(kind, "", "services") {
+    if part != Part::Whole {
+        return;
+    }
+    if is(kind, "", "services") {
         service::before_update(new, old);
+    }
+    if is(kind, "", "namespaces") {
+        // Selectors of namespaces rely on this label.
+        let name = meta::name(new).to_owned();
+        let labels = meta::metadata_mut(new).entry("labels").or_insert_with(|| json!({}));
+        meta::as_map_mut(labels).insert("kubernetes.io/metadata.name".to_owned(), json!(name));
     }
 }
 
@@ -87,7 +118,12 @@ pub fn returns_deleted(kind: &Kind) -> bool {
         "storage.k8s.io" | "resource.k8s.io" => true,
         "" => matches!(
             kind.plural.as_str(),
-            "pods" | "services" | "serviceaccounts" | "persistentvolumes" | "persistentvolumeclaims" | "podtemplates"
+            "pods"
+                | "services"
+                | "serviceaccounts"
+                | "persistentvolumes"
+                | "persistentvolumeclaims"
+                | "podtemplates"
                 | "resourcequotas"
         ),
         _ => false,

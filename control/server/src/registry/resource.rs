@@ -38,12 +38,8 @@ impl Resource {
         let index = (kind.plural == "pods" && kind.group.is_empty()).then_some("spec.nodeName");
         let position = index.and_then(|field| kind.strategy.field_labels().iter().position(|l| *l == field));
         let decoder = Decoder { kind: Arc::clone(&kind), index: position };
-        let cache = WatchCache::start(
-            Arc::clone(store),
-            Bytes::from(prefix.clone()),
-            Arc::new(decoder),
-            Options::default(),
-        );
+        let cache =
+            WatchCache::start(Arc::clone(store), Bytes::from(prefix.clone()), Arc::new(decoder), Options::default());
         Self { kind, cache, prefix, index: position.and(index) }
     }
 

@@ -27,7 +27,8 @@ fn resources() {
     for (method, url, expected) in cases {
         let i = info(&method, url);
         assert!(i.is_resource, "{url}");
-        let actual = [&*i.verb, &i.group, &i.version, &i.namespace, &i.resource, &i.name, &i.subresource, &i.rest].join("/");
+        let actual =
+            [&*i.verb, &i.group, &i.version, &i.namespace, &i.resource, &i.name, &i.subresource, &i.rest].join("/");
         assert_eq!(actual, expected, "{url}");
     }
 }

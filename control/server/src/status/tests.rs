@@ -21,7 +21,8 @@ fn causes_of_invalid() {
     let path = Path::new("spec").child("x");
     let one = ApiError::invalid("", "Pod", "p", vec![FieldError::required(&path, "")]);
     assert_eq!(one.message, "Pod \"p\" is invalid: spec.x: Required value");
-    let two = ApiError::invalid("", "Pod", "p", vec![FieldError::required(&path, ""), FieldError::forbidden(&path, "no")]);
+    let two =
+        ApiError::invalid("", "Pod", "p", vec![FieldError::required(&path, ""), FieldError::forbidden(&path, "no")]);
     assert_eq!(two.message, "Pod \"p\" is invalid: [spec.x: Required value, spec.x: Forbidden: no]");
     assert_eq!(two.details["causes"].as_array().map(Vec::len), Some(2));
 }

@@ -28,8 +28,8 @@ pub async fn serve(api: &Arc<Api>, request: &mut Request, target: &Target) -> Re
     let media = request.media_type()?;
     let body = request.read_body().await?;
     let options = options::write(request, "CreateOptions")?;
-    let decoded =
-        decode::decode(&body, media, &target.kind, options.validation).map_err(|e| ApiError::bad_request(e.to_string()))?;
+    let decoded = decode::decode(&body, media, &target.kind, options.validation)
+        .map_err(|e| ApiError::bad_request(e.to_string()))?;
     options.warnings.add(decoded.warnings);
     let namespace = namespace(request, target);
     let mut object = decoded.object;

@@ -60,7 +60,9 @@ pub async fn serve(request: &Request, target: &Target) -> Result<Answer, ApiErro
         Ok(response) => response,
         Err(CacheError::TooOld { .. }) if page_of.is_some() => {
             let page = page_of.unwrap_or_default();
-            return Err(ApiError::expired(TOO_OLD_PAGE).with_continue(Continuation { revision: None, ..page }.to_string()));
+            return Err(
+                ApiError::expired(TOO_OLD_PAGE).with_continue(Continuation { revision: None, ..page }.to_string())
+            );
         }
         Err(error) => return Err(error.into()),
     };
@@ -105,7 +107,10 @@ fn check_match(query: &Query, version: Option<u64>) -> Result<(), ApiError> {
     let mut errors = Vec::new();
     if !given.is_empty() {
         if query.text("resourceVersion").is_empty() {
-            errors.push(FieldError::forbidden(&path, "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+            errors.push(FieldError::forbidden(
+                &path,
+                "resourceVersionMatch is forbidden unless resourceVersion is provided",
+            ));
         }
         if !query.text("continue").is_empty() {
             errors.push(FieldError::forbidden(&path, "resourceVersionMatch is forbidden when continue is provided"));

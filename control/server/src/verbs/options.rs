@@ -68,7 +68,8 @@ pub async fn delete(request: &mut Request) -> Result<(DeleteOptions, WriteOption
     };
     let mut errors = Vec::new();
     let asked = read(&options, &mut errors);
-    let dry: Vec<&str> = options.get("dryRun").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let dry: Vec<&str> =
+        options.get("dryRun").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let dry_run = dry_run(dry, &mut errors);
     if !errors.is_empty() {
         return Err(ApiError::invalid("meta.k8s.io", "DeleteOptions", "", errors));
@@ -108,7 +109,8 @@ fn from_query(request: &Request) -> Result<Value, ApiError> {
 /// 400 in Go's words.
 pub fn integer(text: &str) -> Result<i64, ApiError> {
     text.parse().map_err(|error: std::num::ParseIntError| {
-        let overflow = matches!(error.kind(), std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow);
+        let overflow =
+            matches!(error.kind(), std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow);
         let why = if overflow { "value out of range" } else { "invalid syntax" };
         ApiError::bad_request(format!("strconv.ParseInt: parsing {}: {why}", skep_api::field::go_quote(text)))
     })

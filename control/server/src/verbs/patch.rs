@@ -6,9 +6,9 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
 use skep_api::field::{FieldError, Path};
+use skep_api::meta;
 use skep_api::ownership::{self, ApplyError};
 use skep_api::patch::{self, PatchError, PatchType};
-use skep_api::meta;
 
 use super::update::check_place;
 use super::{display, namespace, options, part};
@@ -99,9 +99,8 @@ async fn apply(
     let merge = |live: Option<&Value>| {
         let now = write::now();
         let writer = options.writer(&api_version, &now);
-        let mut new = ownership::apply(&target.kind, part, live, &patch, &writer, force)?;
+        let new = ownership::apply(&target.kind, part, live, &patch, &writer, force)?;
         check_place(&new, namespace, name)?;
-        meta::set_text(&mut new, "name", name);
         escalation::check(&api.registry, &options.user, &target.kind, namespace, &new, live)?;
         Ok::<Value, ApiError>(new)
     };
@@ -143,9 +142,7 @@ impl From<ApplyError> for ApiError {
     fn from(error: ApplyError) -> Self {
         match error {
             ApplyError::BadRequest(why) => Self::bad_request(why),
-            ApplyError::Conflict(conflicts) => {
-                Self::apply_conflict(conflicts.to_string(), conflicts.causes())
-            }
+            ApplyError::Conflict(conflicts) => Self::apply_conflict(conflicts.to_string(), conflicts.causes()),
             ApplyError::Internal(why) => Self::internal_text(why),
         }
     }

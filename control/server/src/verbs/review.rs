@@ -6,7 +6,7 @@ pub mod token;
 use std::sync::Arc;
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use skep_api::decode;
 use skep_api::kinds::Kind;
 use skep_api::meta;
@@ -26,10 +26,10 @@ use crate::status::ApiError;
 /// # Errors
 /// 400, 405, 422.
 pub async fn serve(api: &Arc<Api>, request: &mut Request, kind: &Arc<Kind>) -> Result<Answer, ApiError> {
-    let display = display(request, Shape::One)?;
     if kind.plural == "componentstatuses" {
         return component_statuses(api, request, kind).await;
     }
+    let display = display(request, Shape::One)?;
     if request.info.verb != "create" {
         return Err(ApiError::method_not_allowed());
     }
@@ -114,25 +114,18 @@ async fn component_statuses(api: &Arc<Api>, request: &Request, kind: &Kind) -> R
         "metadata": {"name": "etcd-0"},
         "conditions": [{"type": "Healthy", "status": status, "message": message}],
     });
-    let mut answer = match request.info.verb.as_ref() {
-        "list" => answer::value(
-            &display.wanted,
-            &json!({"kind": kind.list_kind, "apiVersion": "v1", "metadata": {}, "items": [component]}),
-            StatusCode::OK,
-        )?,
+    match request.info.verb.as_ref() {
+        "list" => answer::list_of_values(&display, kind, vec![component], Map::new()),
         "get" if request.info.name == "etcd-0" => {
             let mut one = component;
             one["kind"] = json!(kind.kind);
             one["apiVersion"] = json!("v1");
-            answer::value(&display.wanted, &one, StatusCode::OK)?
+            answer::value(&display.wanted, &one, StatusCode::OK)
         }
         "get" => {
             let name = crate::status::ResourceName { group: "", resource: &kind.plural };
-            return Err(ApiError::not_found(name, &request.info.name));
+            Err(ApiError::not_found(name, &request.info.name))
         }
-        _ => return Err(ApiError::method_not_allowed()),
-    };
-    answer::add_warnings(&mut answer, &["v1 ComponentStatus is deprecated in v1.19+".to_owned()]);
-    Ok(answer)
+        _ => Err(ApiError::method_not_allowed()),
+    }
 }
-

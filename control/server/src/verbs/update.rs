@@ -26,13 +26,12 @@ pub async fn serve(api: &Arc<Api>, request: &mut Request, target: &Target) -> Re
     let media = request.media_type()?;
     let body = request.read_body().await?;
     let options = options::write(request, "UpdateOptions")?;
-    let decoded =
-        decode::decode(&body, media, &target.kind, options.validation).map_err(|e| ApiError::bad_request(e.to_string()))?;
+    let decoded = decode::decode(&body, media, &target.kind, options.validation)
+        .map_err(|e| ApiError::bad_request(e.to_string()))?;
     options.warnings.add(decoded.warnings);
     let (part, namespace, name) = (part(request), namespace(request, target), request.info.name.as_str());
     let mut object = decoded.object;
     check_place(&object, namespace, name)?;
-    meta::set_text(&mut object, "name", name);
     meta::set_text(&mut object, "namespace", namespace);
     let preconditions = Preconditions { uid: meta::uid(&object).to_owned(), ..Preconditions::default() };
     let place = Place { target, namespace, name, part };
@@ -69,7 +68,11 @@ pub async fn serve(api: &Arc<Api>, request: &mut Request, target: &Target) -> Re
 /// 400.
 pub fn check_place(object: &Value, namespace: &str, name: &str) -> Result<(), ApiError> {
     let (given, given_namespace) = (meta::name(object), meta::namespace(object));
-    if !given.is_empty() && given != name {
+    if given.is_empty() {
+        let why = format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
+        return Err(ApiError::bad_request(why));
+    }
+    if given != name {
         let why = format!("the name of the object ({given}) does not match the name on the URL ({name})");
         return Err(ApiError::bad_request(why));
     }

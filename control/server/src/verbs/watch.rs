@@ -159,7 +159,9 @@ fn respond(
         let whole = Bytes::from(piece);
         let count = whole.len().div_ceil(PIECE_BYTES * 16).max(1);
         let size = whole.len().div_ceil(count).max(1);
-        stream::iter((0..count).map(move |i| whole.slice((i * size).min(whole.len())..((i + 1) * size).min(whole.len()))))
+        stream::iter(
+            (0..count).map(move |i| whole.slice((i * size).min(whole.len())..((i + 1) * size).min(whole.len()))),
+        )
     });
     Response::from_parts(head, body::stream(pieces.map(Ok)))
 }
@@ -224,8 +226,7 @@ impl Framer {
             // A bookmark is no row: its table has none.
             View::Table(version) => {
                 let options = TableOptions { version, include: self.display.include, headers: false };
-                let mut view =
-                    table::table_of_one(&answer::printer(kind), &object, options, jiff::Timestamp::now());
+                let mut view = table::table_of_one(&answer::printer(kind), &object, options, jiff::Timestamp::now());
                 view["metadata"] = json!({"resourceVersion": revision.to_string()});
                 json_frame(to, "BOOKMARK", &encode::to_json(&view));
             }

@@ -69,7 +69,13 @@ fn account_of(name: &str) -> Option<(String, String)> {
     Some((namespace.to_owned(), account.to_owned()))
 }
 
-fn action<'a>(group: &'a str, resource: &'a str, subresource: &'a str, namespace: &'a str, name: &'a str) -> Action<'a> {
+fn action<'a>(
+    group: &'a str,
+    resource: &'a str,
+    subresource: &'a str,
+    namespace: &'a str,
+    name: &'a str,
+) -> Action<'a> {
     Action {
         verb: Cow::Borrowed("impersonate"),
         is_resource: true,
@@ -79,6 +85,6 @@ fn action<'a>(group: &'a str, resource: &'a str, subresource: &'a str, namespace
         subresource: Cow::Borrowed(subresource),
         namespace: Cow::Borrowed(namespace),
         name: Cow::Borrowed(name),
-        path: Cow::Borrowed(""),
+        ..Action::default()
     }
 }

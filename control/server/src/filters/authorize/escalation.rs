@@ -43,7 +43,8 @@ pub fn check(
         if unchanged("subjects") && unchanged("roleRef") {
             return Ok(());
         }
-        let role_ref = |field: &str| new.pointer(&format!("/roleRef/{field}")).and_then(Value::as_str).unwrap_or_default();
+        let role_ref =
+            |field: &str| new.pointer(&format!("/roleRef/{field}")).and_then(Value::as_str).unwrap_or_default();
         let (plural, scope) =
             if role_ref("kind") == "ClusterRole" { ("clusterroles", "") } else { ("roles", namespace) };
         if may(lister, user, "bind", plural, namespace, role_ref("name")) {
@@ -112,9 +113,9 @@ fn covered(held: &[Value], rule: &Value) -> bool {
     let names = if names.is_empty() { vec![""] } else { names };
     let resources = list(rule, "apiGroups").into_iter().flat_map(|group| {
         let names = names.clone();
-        list(rule, "resources").into_iter().flat_map(move |resource| {
-            names.clone().into_iter().map(move |name| (group, resource, name))
-        })
+        list(rule, "resources")
+            .into_iter()
+            .flat_map(move |resource| names.clone().into_iter().map(move |name| (group, resource, name)))
     });
     let resources: Vec<(&str, &str, &str)> = resources.collect();
     list(rule, "verbs").iter().all(|verb| {
@@ -123,9 +124,9 @@ fn covered(held: &[Value], rule: &Value) -> bool {
         }) && list(rule, "nonResourceURLs").iter().all(|url| {
             held.iter().any(|have| {
                 list(have, "verbs").iter().any(|v| v == verb || *v == "*")
-                    && list(have, "nonResourceURLs")
-                        .iter()
-                        .any(|u| u == url || *u == "*" || u.strip_suffix('*').is_some_and(|start| url.starts_with(start)))
+                    && list(have, "nonResourceURLs").iter().any(|u| {
+                        u == url || *u == "*" || u.strip_suffix('*').is_some_and(|start| url.starts_with(start))
+                    })
             })
         })
     })
@@ -138,9 +139,9 @@ fn grants(have: &Value, verb: &str, field: &str, value: &str) -> bool {
 
 fn resource_granted(have: &Value, resource: &str, name: &str) -> bool {
     let subresource = resource.split_once('/').map(|(_, s)| s);
-    let by_resource = list(have, "resources").iter().any(|r| {
-        *r == "*" || *r == resource || (subresource.is_some() && r.strip_prefix("*/") == subresource)
-    });
+    let by_resource = list(have, "resources")
+        .iter()
+        .any(|r| *r == "*" || *r == resource || (subresource.is_some() && r.strip_prefix("*/") == subresource));
     let names = list(have, "resourceNames");
     by_resource && (names.is_empty() || (!name.is_empty() && names.contains(&name)))
 }
@@ -179,8 +180,14 @@ mod tests {
             json!({"apiGroups": ["apps"], "resources": ["*"], "verbs": ["*"]}),
         ];
         assert!(covered(&held, &json!({"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get"]})));
-        assert!(covered(&held, &json!({"apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"], "verbs": ["get"]})));
-        assert!(covered(&held, &json!({"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["patch"]})));
+        assert!(covered(
+            &held,
+            &json!({"apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"], "verbs": ["get"]})
+        ));
+        assert!(covered(
+            &held,
+            &json!({"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["patch"]})
+        ));
         assert!(!covered(&held, &json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["*"]})));
         assert!(!covered(&held, &json!({"apiGroups": ["*"], "resources": ["pods"], "verbs": ["get"]})));
         assert!(!covered(&held, &json!({"nonResourceURLs": ["/x"], "verbs": ["get"]})));

@@ -12,7 +12,7 @@ use crate::identity::User;
 /// Verbs on kinds of which kubelets see all objects or make their own.
 const RULES: [(&str, &str, &[&str]); 17] = [
     ("", "services", &["get", "list", "watch"]),
-    ("", "nodes", &["create", "get", "list", "watch", "update", "patch"]),
+    ("", "nodes", &["create", "update", "patch"]),
     ("", "nodes/status", &["update", "patch"]),
     ("", "pods", &["create", "delete"]),
     ("", "pods/status", &["update", "patch"]),
@@ -62,10 +62,13 @@ fn by_kind(lister: &dyn Lister, node: &str, action: &Action<'_>) -> Result<(), S
             related(lister, node, action)
         }
         ("", "pods") if matches!(action.verb.as_ref(), "get" | "list" | "watch") => pods(lister, node, action),
+        ("", "nodes") if matches!(action.verb.as_ref(), "get" | "list" | "watch") => own_node(node, action),
         ("coordination.k8s.io", "leases") => lease(node, action),
         ("storage.k8s.io", "csinodes") => csi_node(node, action),
         ("storage.k8s.io", "volumeattachments") => attachment(lister, node, action),
-        ("resource.k8s.io", "resourceslices") => verbs(action, &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]),
+        ("resource.k8s.io", "resourceslices") => {
+            verbs(action, &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"])
+        }
         ("resource.k8s.io", "resourceclaims") => {
             verbs(action, &["get"])?;
             related(lister, node, action)
@@ -108,14 +111,25 @@ fn pods_of(lister: &dyn Lister, node: &str, namespace: &str) -> impl Iterator<It
 }
 
 fn pods(lister: &dyn Lister, node: &str, action: &Action<'_>) -> Result<(), String> {
-    // Lists and watches are let through by upstream's field-selector rule; NodeRestriction and the selector bound to the node do the rest.
     if action.verb != "get" {
-        return Ok(());
+        return if action.selected_node == node {
+            Ok(())
+        } else {
+            Err("can only list/watch pods with spec.nodeName field selector".to_owned())
+        };
     }
     if pods_of(lister, node, &action.namespace).any(|pod| meta::name(&pod) == action.name) {
         return Ok(());
     }
     Err(unrelated(node))
+}
+
+fn own_node(node: &str, action: &Action<'_>) -> Result<(), String> {
+    match action.name.as_ref() {
+        name if name == node => Ok(()),
+        "" => Err(format!("node '{node}' cannot read all nodes, only its own Node object")),
+        other => Err(format!("node '{node}' cannot read '{other}', only its own Node object")),
+    }
 }
 
 fn volume(lister: &dyn Lister, node: &str, action: &Action<'_>) -> Result<(), String> {
@@ -179,7 +193,9 @@ fn refers(pod: &Value, resource: &str, name: &str) -> bool {
     match resource {
         "serviceaccounts" => spec.get("serviceAccountName").and_then(Value::as_str) == Some(name),
         "persistentvolumeclaims" => claims(pod).any(|claim| claim == name),
-        "secrets" => names(spec, &["secret", "secretRef", "secretKeyRef", "nodePublishSecretRef", "imagePullSecrets"], name),
+        "secrets" => {
+            names(spec, &["secret", "secretRef", "secretKeyRef", "nodePublishSecretRef", "imagePullSecrets"], name)
+        }
         "configmaps" => names(spec, &["configMap", "configMapRef", "configMapKeyRef"], name),
         "resourceclaims" => {
             let list = pod.pointer("/status/resourceClaimStatuses").and_then(Value::as_array).into_iter().flatten();
@@ -224,10 +240,17 @@ mod tests {
                 {"name": "x", "persistentVolumeClaim": {"claimName": "data"}},
                 {"name": "y", "ephemeral": {}}]}});
         for (resource, name, expected) in [
-            ("secrets", "pull", true), ("secrets", "env", true), ("secrets", "vol", true), ("secrets", "all", false),
-            ("configmaps", "all", true), ("configmaps", "kube-root-ca.crt", true), ("configmaps", "vol", false),
-            ("persistentvolumeclaims", "data", true), ("persistentvolumeclaims", "p-y", true),
-            ("serviceaccounts", "web", true), ("serviceaccounts", "default", false),
+            ("secrets", "pull", true),
+            ("secrets", "env", true),
+            ("secrets", "vol", true),
+            ("secrets", "all", false),
+            ("configmaps", "all", true),
+            ("configmaps", "kube-root-ca.crt", true),
+            ("configmaps", "vol", false),
+            ("persistentvolumeclaims", "data", true),
+            ("persistentvolumeclaims", "p-y", true),
+            ("serviceaccounts", "web", true),
+            ("serviceaccounts", "default", false),
         ] {
             assert_eq!(refers(&pod, resource, name), expected, "{resource} {name}");
         }

@@ -1,5 +1,6 @@
-//! Cluster IPs, IP families and node ports of Services. From create and update; to the same transaction as the Service. The choice is in
-//! [`plan`]; an address is claimed by its `IPAddress` object, a node port by a key of its own, so that no restart or second server can
+//! Cluster IPs, IP families and node ports of Services. From create and update; to the same transaction as the Service.
+//!
+//! What is wanted is in [`plan`]; an address is claimed by its `IPAddress` object, a node port by a key of its own, so that no restart or second server can
 //! give one out twice.
 
 mod plan;

@@ -39,7 +39,8 @@ impl Continuation {
             return Err("continue key is not valid: server does not recognize this encoded version".to_owned());
         }
         if encoded.rv == 0 {
-            return Err("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)".to_owned());
+            return Err("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)"
+                .to_owned());
         }
         // Keys never go up a directory; a token that does was made by hand.
         if encoded.start.is_empty() || encoded.start.split('/').any(|part| part == "..") {
@@ -53,7 +54,7 @@ impl std::fmt::Display for Continuation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let rv = self.revision.map_or(-1, |r| i64::try_from(r).unwrap_or(-1));
         let encoded = Encoded { v: VERSION.to_owned(), rv, start: self.start.clone() };
-        let json = serde_json::to_vec(&encoded).map_err(|_| std::fmt::Error)?;
+        let json = serde_json::to_vec(&encoded).map_err(|_numbers_and_texts| std::fmt::Error)?;
         f.write_str(&URL_SAFE_NO_PAD.encode(json))
     }
 }

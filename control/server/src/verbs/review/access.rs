@@ -1,4 +1,4 @@
-//! SubjectAccessReview and its kin: may this user do that? From [`super`]; to authorization. Pure over the caches.
+//! `SubjectAccessReview` and its kin: may this user do that? From [`super`]; to authorization. Pure over the caches.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -111,12 +111,8 @@ fn action(spec: &Value) -> Action<'_> {
             subresource: resource("subresource"),
             namespace: resource("namespace"),
             name: resource("name"),
-            path: Cow::Borrowed(""),
+            ..Action::default()
         };
     }
-    Action {
-        verb: of("nonResourceAttributes", "verb"),
-        path: of("nonResourceAttributes", "path"),
-        ..Action::default()
-    }
+    Action { verb: of("nonResourceAttributes", "verb"), path: of("nonResourceAttributes", "path"), ..Action::default() }
 }

@@ -34,7 +34,9 @@ pub async fn serve(api: &Arc<Api>, request: &mut Request, target: &Target) -> Re
     let name = request.info.name.clone();
     let given = meta::name(&decoded.object);
     if !given.is_empty() && given != name {
-        return Err(ApiError::bad_request(format!("name in URL does not match name in Binding object: {name} {given}")));
+        return Err(ApiError::bad_request(format!(
+            "name in URL does not match name in Binding object: {name} {given}"
+        )));
     }
     bind(api, target, &request.info.namespace, &name, &decoded.object, &options).await?;
     let success = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});

@@ -103,7 +103,8 @@ async fn charge_budget(api: &Arc<Api>, namespace: &str, pod: &Value, options: &W
             ));
         }
     };
-    let spare_when_unready = budget.pointer("/spec/unhealthyPodEvictionPolicy").and_then(Value::as_str) == Some("AlwaysAllow");
+    let spare_when_unready =
+        budget.pointer("/spec/unhealthyPodEvictionPolicy").and_then(Value::as_str) == Some("AlwaysAllow");
     let number = |pointer: &str| budget.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
     if !is_ready(pod) {
         let healthy = number("/status/currentHealthy") >= number("/status/desiredHealthy")
@@ -140,7 +141,9 @@ fn charged(budget: &Value, pod: &str, now: &str) -> Result<Value, ApiError> {
     }
     let disrupted = budget.pointer("/status/disruptedPods").and_then(Value::as_object).map_or(0, serde_json::Map::len);
     if disrupted > MAX_DISRUPTED {
-        return Err(ApiError::internal("DisruptedPods map too big - too many evictions not confirmed by PDB controller"));
+        return Err(ApiError::internal(
+            "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
+        ));
     }
     if allowed == 0 {
         let (desired, healthy) = (number("/status/desiredHealthy"), number("/status/currentHealthy"));

@@ -44,7 +44,8 @@ pub async fn serve(api: &Arc<Api>, request: &Request, target: &Target) -> Result
             Some(format!("{name}={}", encode(value)))
         })
         .collect();
-    let path = format!("/containerLogs/{}/{}/{}?{}", encode(namespace), encode(name), encode(&container), query.join("&"));
+    let path =
+        format!("/containerLogs/{}/{}/{}?{}", encode(namespace), encode(name), encode(&container), query.join("&"));
     let call = HttpRequest::get(path).body(body::empty()).map_err(ApiError::internal)?;
     let answer = api.kubelets.forward(endpoint, call, None).await?;
     if answer.status().is_success() {

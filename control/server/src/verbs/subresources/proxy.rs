@@ -92,7 +92,7 @@ fn backend(api: &Arc<Api>, service: &Value, port: &str, tls: bool) -> Option<End
         "" => ports.first()?,
         text => ports.iter().find(|p| {
             p.get("name").and_then(Value::as_str) == Some(text)
-                || p.get("port").is_some_and(|number| number.to_string() == text)
+                || p.get("port").and_then(Value::as_u64).is_some_and(|number| text.parse() == Ok(number))
         })?,
     };
     let port_name = wanted.get("name").and_then(Value::as_str).unwrap_or_default();

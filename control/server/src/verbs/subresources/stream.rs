@@ -135,12 +135,15 @@ pub(super) fn container(pod: &Value, pod_name: &str, asked: &str) -> Result<Stri
         [only] => Ok(only.clone()),
         [] => Err(ApiError::bad_request(format!("a container name must be specified for pod {pod_name}"))),
         several => {
-            let default = skep_api::meta::annotations(pod).find(|(k, _)| *k == "kubectl.kubernetes.io/default-container");
+            let default =
+                skep_api::meta::annotations(pod).find(|(k, _)| *k == "kubectl.kubernetes.io/default-container");
             if let Some((_, name)) = default.filter(|(_, name)| several.iter().any(|c| c == name)) {
                 return Ok(name.to_owned());
             }
-            let mut why =
-                format!("a container name must be specified for pod {pod_name}, choose one of: [{}]", several.join(" "));
+            let mut why = format!(
+                "a container name must be specified for pod {pod_name}, choose one of: [{}]",
+                several.join(" ")
+            );
             if !init.is_empty() {
                 why.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
             }

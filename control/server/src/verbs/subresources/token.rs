@@ -36,8 +36,9 @@ pub async fn serve(api: &Arc<Api>, request: &mut Request, target: &Target) -> Re
     let options = options::write(request, "CreateOptions")?;
     let (group, version, kind) = ("authentication.k8s.io", "v1", "TokenRequest");
     let schema = schema::of_kind(group, version, kind);
-    let decoded = decode::decode_as(&body, request.media_type()?, schema.get(), group, version, kind, options.validation)
-        .map_err(|e| ApiError::bad_request(e.to_string()))?;
+    let decoded =
+        decode::decode_as(&body, request.media_type()?, schema.get(), group, version, kind, options.validation)
+            .map_err(|e| ApiError::bad_request(e.to_string()))?;
     let (namespace, name) = (request.info.namespace.as_str(), request.info.name.as_str());
     let account = target.get(namespace, name, Freshness::Latest).await?;
     let mut answer = decoded.object;
@@ -123,7 +124,9 @@ fn bind(
     let object = api.registry.get("", resource, scope, name);
     let object = object.ok_or_else(|| ApiError::not_found(ResourceName { group: "", resource }, name))?;
     if !uid.is_empty() && uid != meta::uid(&object) {
-        let why = format!("the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated");
+        let why = format!(
+            "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+        );
         return Err(ApiError::conflict(ResourceName { group: "", resource }, name, why));
     }
     let found = Reference { name: name.to_owned(), uid: meta::uid(&object).to_owned() };

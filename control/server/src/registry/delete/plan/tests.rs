@@ -27,7 +27,10 @@ fn plain_objects_go_at_once() {
     let (object, gone) = marked(of("", "configmaps", &with, &DeleteOptions::default()));
     assert!(!gone);
     assert_eq!(object["metadata"]["deletionTimestamp"], NOW);
-    assert_eq!((&object["metadata"]["deletionGracePeriodSeconds"], &object["metadata"]["generation"]), (&json!(0), &json!(4)));
+    assert_eq!(
+        (&object["metadata"]["deletionGracePeriodSeconds"], &object["metadata"]["generation"]),
+        (&json!(0), &json!(4))
+    );
 }
 
 #[test]
@@ -49,7 +52,10 @@ fn pods_get_time() {
     let pod = json!({"metadata": {"name": "p", "generation": 1}, "spec": {"nodeName": "n", "terminationGracePeriodSeconds": 30}, "status": {"phase": "Running"}});
     let (deleted, gone) = marked(of("", "pods", &pod, &DeleteOptions::default()));
     assert_eq!(deleted["metadata"]["deletionTimestamp"], "2026-01-02T03:04:35Z");
-    assert_eq!((&deleted["metadata"]["deletionGracePeriodSeconds"], &deleted["metadata"]["generation"], gone), (&json!(30), &json!(2), false));
+    assert_eq!(
+        (&deleted["metadata"]["deletionGracePeriodSeconds"], &deleted["metadata"]["generation"], gone),
+        (&json!(30), &json!(2), false)
+    );
     assert_eq!(of("", "pods", &deleted, &DeleteOptions::default()), Plan::Nothing);
     let shorter = DeleteOptions { grace_period_seconds: Some(5), ..DeleteOptions::default() };
     let (shortened, _) = marked(of("", "pods", &deleted, &shorter));
@@ -61,7 +67,8 @@ fn pods_get_time() {
 
 #[test]
 fn namespaces_wait_for_their_controller() {
-    let namespace = json!({"metadata": {"name": "n"}, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}});
+    let namespace =
+        json!({"metadata": {"name": "n"}, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}});
     let (terminating, gone) = marked(of("", "namespaces", &namespace, &DeleteOptions::default()));
     assert_eq!(terminating["status"]["phase"], "Terminating");
     assert!(!gone);

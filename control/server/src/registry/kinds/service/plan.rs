@@ -195,7 +195,8 @@ pub(super) fn asked_node_ports(service: &Value) -> Vec<Asked> {
 pub(super) fn missing_node_ports(service: &Value) -> Vec<Place> {
     let mut places = Vec::new();
     if needs_node_ports(service) {
-        let missing = ports(service).iter().enumerate().filter(|(_, p)| p.get("nodePort").and_then(port_number).is_none());
+        let missing =
+            ports(service).iter().enumerate().filter(|(_, p)| p.get("nodePort").and_then(port_number).is_none());
         places.extend(missing.map(|(index, _)| Place::Port(index)));
     }
     if needs_health_check_port(service) && port_number(spec(service, "healthCheckNodePort")).is_none() {
@@ -256,6 +257,7 @@ pub fn before_update(new: &mut Value, old: &Value) {
     if may_hold_node_ports(old) && !may_hold_node_ports(new) {
         drop_same_node_ports(new, old);
     }
+    drop_unneeded(new, old);
     if needs_health_check_port(old) && needs_health_check_port(new) {
         let held = spec(old, "healthCheckNodePort").clone();
         let spec = map_mut(new, "spec");
@@ -265,6 +267,34 @@ pub fn before_update(new: &mut Value, old: &Value) {
     } else if needs_health_check_port(old) && spec(new, "healthCheckNodePort") == spec(old, "healthCheckNodePort") {
         map_mut(new, "spec").remove("healthCheckNodePort");
     }
+}
+
+/// Fields that the new type has no use for, when the client left them as they were.
+fn drop_unneeded(new: &mut Value, old: &Value) {
+    let uses_traffic_policy = |service: &Value| may_hold_node_ports(service) || has_external_ips(service);
+    let is_balancer = |service: &Value| service_type(service) == "LoadBalancer";
+    let mut fields: Vec<&str> = Vec::new();
+    if needs_cluster_ip(old) && is_external_name(new) && spec(old, "clusterIPs") == spec(new, "clusterIPs") {
+        fields.extend(["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]);
+    }
+    if !is_external_name(old) && is_external_name(new) {
+        fields.extend(["ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"]);
+    }
+    if uses_traffic_policy(old) && !uses_traffic_policy(new) {
+        fields.push("externalTrafficPolicy");
+    }
+    if is_balancer(old) && !is_balancer(new) {
+        fields.extend(["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
+    }
+    for field in fields {
+        if spec(new, field) == spec(old, field) {
+            map_mut(new, "spec").remove(field);
+        }
+    }
+}
+
+fn has_external_ips(service: &Value) -> bool {
+    spec(service, "externalIPs").as_array().is_some_and(|ips| !ips.is_empty())
 }
 
 fn keep_node_ports(new: &mut Value, old: &Value) {

@@ -24,7 +24,10 @@ fn dual_stack_where_there_are_two() {
     let refused = settled(json!({"ipFamilyPolicy": "RequireDualStack"}), &["IPv4"]).expect_err("one family");
     assert!(refused.contains("this cluster is not configured for dual-stack services"), "{refused}");
     let refused = settled(json!({"ipFamilies": ["IPv6"]}), &["IPv4"]).expect_err("other family");
-    assert!(refused.contains("spec.ipFamilies[0]: Invalid value: \"IPv6\": not configured on this cluster"), "{refused}");
+    assert!(
+        refused.contains("spec.ipFamilies[0]: Invalid value: \"IPv6\": not configured on this cluster"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -40,7 +43,8 @@ fn headless_and_names_need_no_address() {
 fn updates_keep_what_they_leave_out() {
     let old = json!({"spec": {"type": "NodePort", "clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7"], "ipFamilies": ["IPv4"],
         "ipFamilyPolicy": "SingleStack", "ports": [{"name": "a", "port": 80, "nodePort": 30080}]}});
-    let mut new = json!({"spec": {"type": "NodePort", "ports": [{"name": "a", "port": 81}, {"name": "b", "port": 82}]}});
+    let mut new =
+        json!({"spec": {"type": "NodePort", "ports": [{"name": "a", "port": 81}, {"name": "b", "port": 82}]}});
     before_update(&mut new, &old);
     assert_eq!(new["spec"]["clusterIPs"], json!(["10.96.0.7"]));
     assert_eq!(new["spec"]["ports"][0]["nodePort"], json!(30080));
