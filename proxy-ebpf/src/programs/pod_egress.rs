@@ -47,8 +47,10 @@ fn egress(ctx: &TcContext) -> Result<Verdict, DropReason> {
         Translated::Yes => translated(ctx, &packet),
         Translated::No => Ok(Verdict::Pass),
         Translated::Refused(reason) => {
-            finish::count(reason, ctx.len());
-            refuse::answer(ctx, &packet, reason)
+            let bytes = ctx.len();
+            let verdict = refuse::answer(ctx, &packet, reason)?;
+            finish::count(reason, bytes);
+            Ok(verdict)
         }
     }
 }

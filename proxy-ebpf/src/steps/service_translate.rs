@@ -55,16 +55,13 @@ fn known(ctx: &TcContext, packet: &mut Packet, flow: &mut Flow) -> Result<Transl
     Ok(Translated::Yes)
 }
 
-/// Translates a packet to an address that is neither a pod nor a node: a known flow, or a new one to a Service.
+/// Translates the first packet to a Service; `known_flow` has been asked before.
 #[inline(never)]
 pub(crate) fn to_service(ctx: &TcContext, packet: &mut Packet) -> Result<Translated, DropReason> {
     let flow = flow::place()?;
     match transport::of(ctx, packet, flow)? {
         Kind::Flow => {}
         Kind::IcmpError | Kind::Other => return Ok(Translated::No),
-    }
-    if let Translated::Yes = known(ctx, packet, flow)? {
-        return Ok(Translated::Yes);
     }
     let (destination, port_be) = (flow.tuple.destination, flow.tuple.destination_port_be);
     let key = ServiceKey::from_wire(destination, port_be, flow.protocol, SCOPE_CLUSTER);

@@ -3,9 +3,13 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use aya::{Ebpf, EbpfLoader, programs::ProgramError};
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult},
+};
 use skep_proxy_ebpf::{
     maps,
     pins::{PinDirectory, program},
@@ -41,6 +45,9 @@ pub enum LoadError {
         #[source]
         source: ProgramError,
     },
+    /// A program does not do what it should, so nothing was attached or replaced.
+    #[error("self-test: pod_egress answered {0} to a foreign ARP frame")]
+    SelfTest(i32),
     /// Something could not be pinned.
     #[error("pin {}", path.display())]
     Pin {
@@ -50,6 +57,21 @@ pub enum LoadError {
         source: io::Error,
     },
 }
+
+/// What a program did with a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// `TC_ACT_*`: -1 goes on, 2 drops, 7 redirects.
+    pub answer: i32,
+    /// The frame afterwards.
+    pub frame: Vec<u8>,
+}
+
+/// How much longer a program may make a frame.
+const ROOM: usize = 256;
+
+/// What a packet program answers when it leaves a frame to others (`TC_ACT_UNSPEC`).
+const CONTINUE: i32 = -1;
 
 /// The programs of one node, loaded and pinned.
 #[derive(Debug)]
@@ -78,13 +100,16 @@ impl Datapath {
         let mut datapath = Self { pins: pins.clone(), object };
         for name in program::SOCKET_ADDRESS.into_iter().chain([program::SOCKET_RELEASE]).chain(program::PACKET) {
             datapath.load_program(name).map_err(|source| LoadError::Program { program: name, source })?;
+        }
+        datapath.self_test()?;
+        for name in program::SOCKET_ADDRESS.into_iter().chain([program::SOCKET_RELEASE]).chain(program::PACKET) {
             datapath.pin_program(name)?;
         }
         Ok(datapath)
     }
 
     fn load_program(&mut self, name: &'static str) -> Result<(), ProgramError> {
-        use aya::programs::{CgroupSock, CgroupSockAddr, SchedClassifier};
+        use aya::programs::{CgroupSock, CgroupSockAddr};
         let program = self.object.program_mut(name).ok_or(ProgramError::NotLoaded)?;
         if program::PACKET.contains(&name) {
             <&mut SchedClassifier>::try_from(program)?.load()
@@ -122,7 +147,56 @@ impl Datapath {
         &self.pins
     }
 
-    /// What the verifier had to do for each program: its instructions, and those it walked through.
+    /// Runs a packet program once on `frame`, on the live maps: what it answers, and the frame as it leaves it. Nothing is
+    /// sent anywhere; the frame seems to come in by the loopback device.
+    ///
+    /// # Errors
+    /// [`LoadError::Program`] when there is no such packet program, or the kernel refuses the frame (too short for Ethernet).
+    pub fn run(&self, name: &'static str, frame: &[u8]) -> Result<Run, LoadError> {
+        let mut out = vec![0; frame.len().saturating_add(ROOM)];
+        let options = TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..TestRunOptions::new() };
+        let result = self.test_run(name, options)?;
+        out.truncate(usize::try_from(result.data_size_out).unwrap_or(0));
+        Ok(Run { answer: result.return_value.cast_signed(), frame: out })
+    }
+
+    /// The mean time which a packet program takes for `frame`, over `times` runs.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn time(&self, name: &'static str, frame: &[u8], times: u32) -> Result<Duration, LoadError> {
+        let options = TestRunOptions { data_in: Some(frame), repeat: times, ..TestRunOptions::new() };
+        Ok(self.test_run(name, options)?.duration)
+    }
+
+    fn test_run(&self, name: &'static str, options: TestRunOptions<'_>) -> Result<TestRunResult, LoadError> {
+        let error = |source| LoadError::Program { program: name, source };
+        let program = self.object.program(name).ok_or(ProgramError::NotLoaded).map_err(error)?;
+        let program = <&SchedClassifier>::try_from(program).map_err(error)?;
+        program.test_run(options).map_err(error)
+    }
+
+    /// Tries the programs before they are attached.
+    fn self_test(&self) -> Result<(), LoadError> {
+        // Other machines' ARP is nobody's business.
+        let mut frame = [0; 60];
+        frame[12..14].copy_from_slice(&[0x08, 0x06]);
+        let run = self.run(program::POD_EGRESS, &frame)?;
+        if run.answer == CONTINUE && run.frame == frame { Ok(()) } else { Err(LoadError::SelfTest(run.answer)) }
+    }
+
+    /// How often a program has run and how long it took in all, while the kernel's statistics were on (`aya::sys::enable_stats`).
+    ///
+    /// # Errors
+    /// [`LoadError::Program`].
+    pub fn run_time(&self, name: &'static str) -> Result<(u64, Duration), LoadError> {
+        let error = |source| LoadError::Program { program: name, source };
+        let info = self.object.program(name).ok_or(ProgramError::NotLoaded).and_then(aya::programs::Program::info);
+        let info = info.map_err(error)?;
+        Ok((info.run_count(), info.run_time()))
+    }
+
+    /// What the verifier had to do for each program: the instructions it walked through.
     pub fn verified_instructions(&self) -> impl Iterator<Item = (&str, u32)> {
         self.object
             .programs()

@@ -102,25 +102,33 @@ impl Call {
     }
 
     /// Makes the call in a namespace, in the node's cgroup.
-    #[expect(clippy::disallowed_methods, reason = "only a process can be moved to a cgroup")]
-    #[expect(unsafe_code, reason = "pre_exec")]
     pub(crate) fn by_socket(self, node: &Node, namespace: &str) -> String {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "client::process", "--nocapture", "--quiet"]).env("SKEP_TEST_CALL", self.to_text());
-        let (procs, namespace) = (node.cgroup.join("cgroup.procs"), namespace.to_owned());
-        // SAFETY: the child only opens and writes files between fork and exec; this is a test.
-        unsafe {
-            command.pre_exec(move || {
-                std::fs::write(&procs, "0")?;
-                enter(&namespace);
-                Ok(())
-            });
-        }
-        let output = command.output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let answer = text.lines().find_map(|line| line.split_once("answer: ").map(|(_, answer)| answer.to_owned()));
-        answer.unwrap_or_else(|| panic!("{text} {}", String::from_utf8_lossy(&output.stderr)))
+        process_in(Some(node), namespace, "client::process", "SKEP_TEST_CALL", &self.to_text())
     }
+}
+
+/// Runs a test of this binary as a process of its own, in a namespace and perhaps in a node's cgroup; what it prints after
+/// `answer: `.
+#[expect(unsafe_code, reason = "pre_exec")]
+pub(crate) fn process_in(node: Option<&Node>, namespace: &str, test: &str, variable: &str, value: &str) -> String {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture", "--quiet"]).env(variable, value);
+    let procs = node.map(|node| node.cgroup.join("cgroup.procs"));
+    let namespace = namespace.to_owned();
+    // SAFETY: the child only opens and writes files between fork and exec; this is a test.
+    unsafe {
+        command.pre_exec(move || {
+            if let Some(procs) = &procs {
+                std::fs::write(procs, "0")?;
+            }
+            enter(&namespace);
+            Ok(())
+        });
+    }
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let answer = text.lines().find_map(|line| line.split_once("answer: ").map(|(_, answer)| answer.to_owned()));
+    answer.unwrap_or_else(|| panic!("{text} {}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// Not a test: what [`Call::by_socket`] runs.

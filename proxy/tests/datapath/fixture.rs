@@ -34,7 +34,6 @@ fn unique(kind: &str) -> String {
 }
 
 /// Runs a command of iproute2, given as words.
-#[expect(clippy::disallowed_methods, reason = "tests make their network with ip(8)")]
 pub(crate) fn ip(words: &str) {
     let output = Command::new("ip").args(words.split_whitespace()).output().unwrap();
     assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
@@ -80,7 +79,6 @@ impl Namespace {
 }
 
 impl Drop for Namespace {
-    #[expect(clippy::disallowed_methods, reason = "tests make their network with ip(8)")]
     fn drop(&mut self) {
         Command::new("ip").args(["netns", "del", &self.0]).output().ok();
     }
@@ -114,17 +112,102 @@ impl Network {
     }
 }
 
-/// One node: its namespace, cgroup, pin directory, programs and maps.
-pub(crate) struct Node {
-    pub(crate) number: u8,
-    pub(crate) namespace: Namespace,
+/// Programs and maps of a node, without the node.
+pub(crate) struct Bench {
     pub(crate) pins: PinDirectory,
-    pub(crate) cgroup: PathBuf,
     pub(crate) datapath: Datapath,
     pub(crate) maps: TypedMaps,
+    generation: AtomicU32,
+}
+
+impl Bench {
+    pub(crate) fn new(number: u8, overlay_ifindex: u32, uplink_ifindex: u32, v4: Ipv4Addr, v6: Ipv6Addr) -> Self {
+        let pins = PinDirectory::new(Path::new("/sys/fs/bpf").join(unique("pins")));
+        let datapath = Datapath::load(&pins).unwrap_or_else(|error| panic!("{error}: {error:#?}"));
+        let maps = TypedMaps::open(&pins).unwrap();
+        let config = NodeConfig {
+            flags: MASQUERADE,
+            overlay_ifindex,
+            uplink_ifindex,
+            vni: overlay::VNI,
+            snat_port_min: DEFAULT_SNAT_PORTS.0,
+            snat_port_max: DEFAULT_SNAT_PORTS.1,
+            zero: 0,
+            ipv4: v4.into(),
+            ipv6: v6.into(),
+            service_cidrs: [
+                Cidr::new([10, 96, 0, 0].into(), 16).unwrap(),
+                Cidr::new("fd00:10:96::".parse().unwrap(), 112).unwrap(),
+                Cidr::NONE,
+                Cidr::NONE,
+            ],
+        };
+        maps.config.put(&INDEX, &config).unwrap();
+        let bench = Self { pins, datapath, maps, generation: AtomicU32::new(0) };
+        for (network, len) in pod_ranges(number) {
+            bench.route(network, len, NodeValue::without_tunnel(Reach::LocalPods));
+        }
+        bench.route(v4.into(), 32, NodeValue::without_tunnel(Reach::Own));
+        bench.route(v6.into(), 128, NodeValue::without_tunnel(Reach::Own));
+        bench
+    }
+
+    pub(crate) fn route(&self, network: IpAddr, len: u8, value: NodeValue) {
+        self.maps.nodes.put(&node_range(network, len).unwrap(), &value).unwrap();
+    }
+
+    /// Publishes a Service port, as the agent does.
+    pub(crate) fn service(&self, id: u64, frontend: SocketAddr, protocol: Protocol, backends: &[SocketAddr]) {
+        let generation = u64::from(self.generation.fetch_add(1, Ordering::Relaxed)) + 1;
+        let backends: Vec<_> =
+            backends.iter().map(|backend| Backend::new(backend.ip().into(), backend.port(), 0)).collect();
+        for backend in &backends {
+            self.maps.backend_counts.put(&BackendCountKey::of(id, backend), &BackendCount::default()).unwrap();
+        }
+        self.maps.backend_counts.put(&BackendCountKey::refusals(id), &BackendCount::default()).unwrap();
+        let key = ServiceKey::new(frontend.ip().into(), frontend.port(), protocol, SCOPE_CLUSTER);
+        let value = ServiceValue::new(key, id, generation, &backends);
+        for (index, chunk) in
+            backends.chunks(skep_proxy_ebpf::maps::backend::CHUNK).enumerate().take(value.chunks() as usize)
+        {
+            let key = skep_proxy_ebpf::maps::backend::ChunkKey::new(generation, index.try_into().unwrap());
+            let chunk = skep_proxy_ebpf::maps::backend::ChunkValue::new(generation, chunk);
+            self.maps.chunks.put(&key, &chunk).unwrap();
+        }
+        self.maps.services.put(&key, &value).unwrap();
+        let mark = ServiceKey::address_mark(frontend.ip().into());
+        self.maps.services.put(&mark, &ServiceValue::new(mark, 0, generation, &[])).unwrap();
+    }
+
+    /// Open connections of a backend.
+    pub(crate) fn live(&self, id: u64, backend: SocketAddr) -> u64 {
+        let backend = Backend::new(backend.ip().into(), backend.port(), 0);
+        self.maps.backend_counts.get(&BackendCountKey::of(id, &backend)).unwrap().unwrap().live()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        load::remove(&self.pins).ok();
+    }
+}
+
+/// One node: its namespace, cgroup, programs and maps.
+pub(crate) struct Node {
+    pub(crate) number: u8,
+    pub(crate) cgroup: PathBuf,
+    bench: Bench,
+    pub(crate) namespace: Namespace,
     pub(crate) v4: Ipv4Addr,
     pub(crate) v6: Ipv6Addr,
-    generation: AtomicU32,
+}
+
+impl std::ops::Deref for Node {
+    type Target = Bench;
+
+    fn deref(&self) -> &Bench {
+        &self.bench
+    }
 }
 
 impl Node {
@@ -145,46 +228,16 @@ impl Node {
         ));
         ip(&format!("-n {ns} link set {} arp off addrgenmode none up", overlay::DEVICE));
 
-        let pins = PinDirectory::new(Path::new("/sys/fs/bpf").join(unique("pins")));
+        let (uplink, tunnel) = (ifindex(&ns, "eth0"), ifindex(&ns, overlay::DEVICE));
+        let bench = Bench::new(number, tunnel, uplink, v4, v6);
         let cgroup = cgroup_mount().join(unique("cgroup"));
         fs::create_dir(&cgroup).unwrap();
-        let datapath = Datapath::load(&pins).unwrap_or_else(|error| panic!("{error}: {error:#?}"));
-        datapath.attach_cgroup(File::open(&cgroup).unwrap().as_fd()).unwrap();
-        let maps = TypedMaps::open(&pins).unwrap();
-        let (uplink, tunnel) = (ifindex(&ns, "eth0"), ifindex(&ns, overlay::DEVICE));
+        bench.datapath.attach_cgroup(File::open(&cgroup).unwrap().as_fd()).unwrap();
         inside(&ns, || {
-            datapath.attach_device(Device::Overlay, tunnel).unwrap();
-            datapath.attach_device(Device::Uplink, uplink).unwrap();
+            bench.datapath.attach_device(Device::Overlay, tunnel).unwrap();
+            bench.datapath.attach_device(Device::Uplink, uplink).unwrap();
         });
-        let config = NodeConfig {
-            flags: MASQUERADE,
-            overlay_ifindex: tunnel,
-            uplink_ifindex: uplink,
-            vni: overlay::VNI,
-            snat_port_min: DEFAULT_SNAT_PORTS.0,
-            snat_port_max: DEFAULT_SNAT_PORTS.1,
-            zero: 0,
-            ipv4: v4.into(),
-            ipv6: v6.into(),
-            service_cidrs: [
-                Cidr::new([10, 96, 0, 0].into(), 16).unwrap(),
-                Cidr::new("fd00:10:96::".parse().unwrap(), 112).unwrap(),
-                Cidr::NONE,
-                Cidr::NONE,
-            ],
-        };
-        maps.config.put(&INDEX, &config).unwrap();
-        let node = Self { number, namespace, pins, cgroup, datapath, maps, v4, v6, generation: AtomicU32::new(0) };
-        for (network, len) in pod_ranges(number) {
-            node.route(network, len, NodeValue::without_tunnel(Reach::LocalPods));
-        }
-        node.route(v4.into(), 32, NodeValue::without_tunnel(Reach::Own));
-        node.route(v6.into(), 128, NodeValue::without_tunnel(Reach::Own));
-        node
-    }
-
-    fn route(&self, network: IpAddr, len: u8, value: NodeValue) {
-        self.maps.nodes.put(&node_range(network, len).unwrap(), &value).unwrap();
+        Self { number, cgroup, bench, namespace, v4, v6 }
     }
 
     /// Makes another node's pods and addresses reachable, as the agent does.
@@ -229,42 +282,12 @@ impl Node {
             self.maps.pods.put(&PodKey::new(address.into()), &value).unwrap();
         }
         inside(node, || self.datapath.attach_pod(index).unwrap());
-        Pod { namespace, v4, v6, ifindex: index }
-    }
-
-    /// Publishes a Service port, as the agent does.
-    pub(crate) fn service(&self, id: u64, frontend: SocketAddr, protocol: Protocol, backends: &[SocketAddr]) {
-        let generation = u64::from(self.generation.fetch_add(1, Ordering::Relaxed)) + 1;
-        let backends: Vec<_> =
-            backends.iter().map(|backend| Backend::new(backend.ip().into(), backend.port(), 0)).collect();
-        for backend in &backends {
-            self.maps.backend_counts.put(&BackendCountKey::of(id, backend), &BackendCount::default()).unwrap();
-        }
-        self.maps.backend_counts.put(&BackendCountKey::refusals(id), &BackendCount::default()).unwrap();
-        let key = ServiceKey::new(frontend.ip().into(), frontend.port(), protocol, SCOPE_CLUSTER);
-        let value = ServiceValue::new(key, id, generation, &backends);
-        for (index, chunk) in
-            backends.chunks(skep_proxy_ebpf::maps::backend::CHUNK).enumerate().take(value.chunks() as usize)
-        {
-            let key = skep_proxy_ebpf::maps::backend::ChunkKey::new(generation, index.try_into().unwrap());
-            let chunk = skep_proxy_ebpf::maps::backend::ChunkValue::new(generation, chunk);
-            self.maps.chunks.put(&key, &chunk).unwrap();
-        }
-        self.maps.services.put(&key, &value).unwrap();
-        let mark = ServiceKey::address_mark(frontend.ip().into());
-        self.maps.services.put(&mark, &ServiceValue::new(mark, 0, generation, &[])).unwrap();
-    }
-
-    /// Open connections of a backend.
-    pub(crate) fn live(&self, id: u64, backend: SocketAddr) -> u64 {
-        let backend = Backend::new(backend.ip().into(), backend.port(), 0);
-        self.maps.backend_counts.get(&BackendCountKey::of(id, &backend)).unwrap().unwrap().live()
+        Pod { namespace, v4, v6 }
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        load::remove(&self.pins).ok();
         fs::remove_dir(&self.cgroup).ok();
     }
 }
@@ -274,7 +297,6 @@ pub(crate) struct Pod {
     pub(crate) namespace: Namespace,
     pub(crate) v4: Ipv4Addr,
     pub(crate) v6: Ipv6Addr,
-    pub(crate) ifindex: u32,
 }
 
 impl Pod {

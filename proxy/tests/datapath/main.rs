@@ -3,9 +3,15 @@
 //! Needs root and `SKEP_TEST_ROOT=1`; each test has namespaces, a cgroup and a pin directory of its own.
 
 #![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "networks are made with ip(8), clients are processes, time is measured")]
+#![expect(clippy::unused_result_ok, reason = "what a test made is removed as far as possible")]
 
 mod client;
+mod cost;
 mod fixture;
+mod frame;
+mod packets;
+mod ping;
 mod pods;
 mod sockets;
 

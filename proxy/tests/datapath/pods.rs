@@ -1,9 +1,6 @@
 //! The pod network: pods of one node, of two nodes, nodes themselves, Services on the packet path, and the world.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    process::Command,
-};
+use std::net::{IpAddr, SocketAddr};
 
 use skep_proxy_ebpf::{protocol::Protocol, verdict::DropReason};
 
@@ -68,16 +65,10 @@ impl Cluster {
 }
 
 /// Pings with the largest packet that fits, which must not be fragmented.
-#[expect(clippy::disallowed_methods, reason = "ping(8) is the client")]
-fn ping(namespace: &str, to: IpAddr, mtu: u32) {
+fn ping(namespace: &str, to: IpAddr, mtu: usize) {
     let payload = mtu - if to.is_ipv4() { 28 } else { 48 };
-    let output = inside(namespace, || {
-        Command::new("ping")
-            .args(["-c1", "-W3", "-M", "do", "-s", &payload.to_string(), &to.to_string()])
-            .output()
-            .unwrap()
-    });
-    assert!(output.status.success(), "ping {to}: {}", String::from_utf8_lossy(&output.stdout));
+    let answered = inside(namespace, || crate::ping::ping(to, payload));
+    assert!(answered.unwrap(), "ping {to} with {payload} bytes");
 }
 
 #[test]
