@@ -99,6 +99,11 @@ pub fn apply(
         let error = FieldError::invalid_text(&Path::new("patch"), &shown, why);
         Invalid { group: String::new(), kind: String::new(), name: String::new(), errors: vec![error] }
     };
+    if crate::meta::name(&patched).is_empty() && !crate::meta::name(current).is_empty() {
+        let name = crate::meta::name(current);
+        let words = format!("the name of the object ({name} based on URL) was undeterminable: name must be provided");
+        return Err(PatchError::BadRequest(words));
+    }
     if let Some(why) = changed_kind(&patched, current) {
         return Err(invalid(why).into());
     }

@@ -129,6 +129,14 @@ fn yaml_is_that_of_upstream() {
 }
 
 #[test]
+fn malformed_yaml_has_the_words_of_upstream() {
+    let error =
+        decode(b"a: b: c", MediaType::Yaml, kind("", "v1", "ConfigMap"), FieldValidation::Warn).expect_err("malformed");
+    let words = "the object provided is unrecognized (must be of type ConfigMap): yaml: mapping values are not allowed in this context (613a20623a2063)";
+    assert_eq!(error.0, words);
+}
+
+#[test]
 fn yaml_bombs_are_refused() {
     let mut text = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for (next, last) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"]) {

@@ -37,7 +37,9 @@ pub fn to_value(text: &str) -> Result<Value, String> {
     let mut value: Value =
         serde_saphyr::from_str_with_options(text, options(DuplicateKeyPolicy::LastWins)).map_err(|error| {
             let words = error.without_snippet().to_string();
-            format!("yaml: {}", words.lines().next().unwrap_or_default())
+            let first = words.lines().next().unwrap_or_default();
+            // Upstream's parser does not say where in the first line.
+            format!("yaml: {}", first.split(" at line ").next().unwrap_or(first))
         })?;
     whole_numbers(&mut value);
     Ok(value)

@@ -64,15 +64,19 @@ impl Strategy for Pod {
     }
 
     fn validate_update(&self, part: Part<'_>, new: &Value, old: &Value) -> Vec<FieldError> {
+        let mut errors = Vec::new();
         match part {
-            Part::Whole => pod_validation::pod_update(new, old),
-            Part::Other("ephemeralcontainers" | "resize") => {
-                let mut errors = Vec::new();
+            Part::Whole => {
                 pod_validation::pod_spec(&new["spec"], &Path::new("spec"), &mut errors);
-                errors
+                errors.extend(pod_validation::pod_update(new, old));
             }
-            Part::Status | Part::Other(_) => Vec::new(),
+            Part::Other("ephemeralcontainers" | "resize") => {
+                pod_validation::pod_spec(&new["spec"], &Path::new("spec"), &mut errors);
+            }
+            Part::Status => addresses(new, &mut errors),
+            Part::Other(_) => {}
         }
+        errors
     }
 
     fn field_labels(&self) -> &'static [&'static str] {
@@ -121,6 +125,21 @@ impl Strategy for Pod {
         let period =
             asked.or_else(|| spec("terminationGracePeriodSeconds").and_then(Value::as_i64)).unwrap_or_default();
         Some(if period < 0 { 1 } else { period })
+    }
+}
+
+/// Addresses of the pod and its node, of which each family may stand once.
+fn addresses(pod: &Value, errors: &mut Vec<FieldError>) {
+    for list in ["podIPs", "hostIPs"] {
+        let path = Path::new("status").child(list);
+        let addresses = pod_validation::items(&pod["status"], list);
+        for (index, entry) in addresses.iter().enumerate() {
+            pod_validation::address(&path.index(index), entry["ip"].as_str().unwrap_or_default(), errors);
+        }
+        if addresses.len() > 2 {
+            let words = "may specify no more than one IP for each IP family";
+            errors.push(FieldError::invalid(&path, &pod["status"][list], words));
+        }
     }
 }
 

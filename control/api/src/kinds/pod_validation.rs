@@ -101,7 +101,7 @@ fn one_of(object: &Value, field: &str, supported: &[&str], path: &Path, errors: 
     }
 }
 
-fn address(path: &Path, value: &str, errors: &mut Errors) {
+pub(crate) fn address(path: &Path, value: &str, errors: &mut Errors) {
     if value.parse::<std::net::IpAddr>().is_err() {
         errors.push(FieldError::invalid_text(
             path,

@@ -72,6 +72,13 @@ fn json_patch_errors() {
 }
 
 #[test]
+fn a_patch_keeps_the_name() {
+    let error = json_patch(json!([{"op": "replace", "path": "", "value": {}}])).expect_err("nameless");
+    let expected = "the name of the object (c based on URL) was undeterminable: name must be provided";
+    assert_eq!(error, PatchError::BadRequest(expected.to_owned()));
+}
+
+#[test]
 fn copies_cannot_grow_without_end() {
     let operations: Vec<Value> =
         (0..200).map(|n| json!({"op": "copy", "from": "/data", "path": format!("/data/k{n}")})).collect();

@@ -32,11 +32,46 @@ pub(super) fn volumes(volumes: &[Value], path: &Path, errors: &mut Errors) -> BT
     names
 }
 
+/// The order in which upstream looks at sources: the first one given counts, the others are too many.
+const ORDER: [&str; 30] = [
+    "emptyDir",
+    "hostPath",
+    "gitRepo",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "flocker",
+    "persistentVolumeClaim",
+    "rbd",
+    "cinder",
+    "cephfs",
+    "quobyte",
+    "downwardAPI",
+    "fc",
+    "flexVolume",
+    "configMap",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "storageos",
+    "projected",
+    "scaleIO",
+    "csi",
+    "ephemeral",
+    "image",
+];
+
 fn source(volume: &Value, path: &Path, errors: &mut Errors) {
     let mut given = 0;
-    for (kind, source) in
-        volume.as_object().into_iter().flatten().filter(|(key, value)| *key != "name" && !value.is_null())
-    {
+    let mut sources: Vec<(&String, &Value)> =
+        volume.as_object().into_iter().flatten().filter(|(key, value)| *key != "name" && !value.is_null()).collect();
+    sources.sort_by_key(|(kind, _)| ORDER.iter().position(|o| o == kind));
+    for (kind, source) in sources {
         given += 1;
         let at = path.child(kind);
         if given > 1 {
