@@ -14,11 +14,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures::{FutureExt as _, StreamExt as _};
 use kube::Client;
+use skep_proxy_ebpf::address::Cidr;
 use skep_proxy_ebpf::maps::config::{DEFAULT_SNAT_PORTS, INDEX, MASQUERADE, NodeConfig};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, MAX_SERVICE_CIDRS};
 use crate::conflist;
 use crate::datapath::typed_maps::{TypedMaps, sweep};
 use crate::datapath::{Datapath, Device, load};
@@ -227,7 +228,7 @@ impl Agent {
         let mtu = overlay::pod_mtu(&uplink, end)?;
         overlay::node_settings(&uplink.name)?;
         let tunnel = self.overlay.ensure_device(mtu).await?;
-        self.maps.config.put(&INDEX, &node_config(&self.config, &own, tunnel, uplink.ifindex))?;
+        self.maps.config.put(&INDEX, &self.node_config(&own, tunnel, uplink.ifindex))?;
         if self.attached != Some((tunnel, uplink.ifindex)) {
             self.datapath.attach_device(Device::Overlay, tunnel)?;
             self.datapath.attach_device(Device::Uplink, uplink.ifindex)?;
@@ -240,6 +241,30 @@ impl Agent {
             tracing::info!(mtu, pod_cidrs = ?own.pod_cidrs, "the node is ready for pods");
         }
         Ok(())
+    }
+
+    fn node_config(&self, own: &Node, tunnel: u32, uplink: u32) -> NodeConfig {
+        let of_family = |is_ipv4: bool| own.addresses.iter().find(|ip| ip.is_ipv4() == is_ipv4);
+        let address = |is_ipv4| of_family(is_ipv4).map(|ip| (*ip).into()).unwrap_or_default();
+        let named = self.objects.service_ranges();
+        let ranges = self.config.service_cidrs.iter().chain(&named);
+        let mut service_cidrs = [Cidr::NONE; MAX_SERVICE_CIDRS];
+        // Of ranges beyond those that fit, undefined ports are not refused at once; everything else works.
+        for (slot, range) in service_cidrs.iter_mut().zip(ranges) {
+            *slot = Cidr::new(range.network(), range.prefix()).unwrap_or(Cidr::NONE);
+        }
+        NodeConfig {
+            flags: MASQUERADE,
+            overlay_ifindex: tunnel,
+            uplink_ifindex: uplink,
+            vni: skep_proxy_ebpf::overlay::VNI,
+            snat_port_min: DEFAULT_SNAT_PORTS.0,
+            snat_port_max: DEFAULT_SNAT_PORTS.1,
+            zero: 0,
+            ipv4: address(true),
+            ipv6: address(false),
+            service_cidrs,
+        }
     }
 
     /// Compares what should be with what is, and cleans up.
@@ -281,23 +306,6 @@ async fn until(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
         None => std::future::pending().await,
-    }
-}
-
-fn node_config(config: &Config, own: &Node, tunnel: u32, uplink: u32) -> NodeConfig {
-    let of_family = |is_ipv4: bool| own.addresses.iter().find(|ip| ip.is_ipv4() == is_ipv4);
-    let address = |is_ipv4| of_family(is_ipv4).map(|ip| (*ip).into()).unwrap_or_default();
-    NodeConfig {
-        flags: MASQUERADE,
-        overlay_ifindex: tunnel,
-        uplink_ifindex: uplink,
-        vni: skep_proxy_ebpf::overlay::VNI,
-        snat_port_min: DEFAULT_SNAT_PORTS.0,
-        snat_port_max: DEFAULT_SNAT_PORTS.1,
-        zero: 0,
-        ipv4: address(true),
-        ipv6: address(false),
-        service_cidrs: config.service_cidrs,
     }
 }
 

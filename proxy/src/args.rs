@@ -32,7 +32,7 @@ pub struct Args {
     /// Device towards other nodes and the world; the one with the node's address if not given.
     #[arg(long)]
     pub uplink: Option<String>,
-    /// Ranges of ClusterIPs: an address of them that no Service has is refused.
+    /// Ranges of ClusterIPs, beside those the API names: what no Service has of them is refused.
     #[arg(long, value_delimiter = ',')]
     pub service_cidr: Vec<IpNetwork>,
     /// Ranges outside the cluster that see pods' own addresses.

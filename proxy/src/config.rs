@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
-use skep_proxy_ebpf::address::Cidr;
 use skep_proxy_ebpf::pins::PinDirectory;
 
 use crate::args::Args;
@@ -28,8 +27,8 @@ pub struct Config {
     pub cni: Cni,
     /// Device towards other nodes.
     pub uplink: Option<String>,
-    /// Ranges of ClusterIPs.
-    pub service_cidrs: [Cidr; MAX_SERVICE_CIDRS],
+    /// Ranges of ClusterIPs, beside those the API names.
+    pub service_cidrs: Vec<IpNetwork>,
     /// Ranges reached without masquerade.
     pub direct: Vec<IpNetwork>,
     /// Address of the health server.
@@ -84,12 +83,8 @@ impl TryFrom<Args> for Config {
             if path.is_absolute() { Ok(path) } else { Err(ConfigError::Relative { name, path }) }
         };
         let given = args.service_cidr.len();
-        let mut service_cidrs = [Cidr::NONE; MAX_SERVICE_CIDRS];
         if given > MAX_SERVICE_CIDRS {
             return Err(ConfigError::ServiceCidrs { given });
-        }
-        for (slot, range) in service_cidrs.iter_mut().zip(&args.service_cidr) {
-            *slot = Cidr::new(range.network(), range.prefix()).unwrap_or(Cidr::NONE);
         }
         let host_name = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
         let node_name = args.node_name.or_else(host_name).filter(|name| !name.is_empty());
@@ -108,7 +103,7 @@ impl TryFrom<Args> for Config {
                 version: args.cni_version,
             },
             uplink: args.uplink,
-            service_cidrs,
+            service_cidrs: args.service_cidr,
             direct: args.non_masquerade_cidr,
             healthz: args.healthz_bind_address,
             view_dir: absolute("view-dir", args.view_dir)?,

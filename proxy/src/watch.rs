@@ -1,7 +1,7 @@
-//! The API's Services, EndpointSlices and Nodes, and which of them changed. From any conformant API server; to
+//! The API's Services, EndpointSlices, Nodes and ServiceCIDRs, and which of them changed. From any conformant API server; to
 //! [`crate::desired`] through a dirty set.
 //!
-//! Channel in: three watches. Channel out: [`Change`], applied to [`Objects`], which remembers what is dirty until it is
+//! Channel in: four watches. Channel out: [`Change`], applied to [`Objects`], which remembers what is dirty until it is
 //! taken. A watch that had to start anew lists everything again; what is missing in that list is gone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -9,8 +9,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::stream::{BoxStream, StreamExt as _};
+use ipnetwork::IpNetwork;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
+use k8s_openapi::api::networking::v1 as networking;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
@@ -31,9 +33,11 @@ pub enum Change {
     Slice(Step<Slice>),
     /// Of Nodes.
     Node(Step<Node>),
+    /// Of ServiceCIDRs.
+    ServiceRange(Step<Vec<IpNetwork>>),
 }
 
-/// All three watches, for ever. An error is one of a watch that goes on by itself after a pause.
+/// All watches, for ever. An error is one of a watch that goes on by itself after a pause.
 #[must_use]
 pub fn changes(client: &Client) -> BoxStream<'static, Result<Change, watcher::Error>> {
     let labels = format!("!{LABEL_PROXY_NAME},!{LABEL_HEADLESS}");
@@ -43,7 +47,22 @@ pub fn changes(client: &Client) -> BoxStream<'static, Result<Change, watcher::Er
         stream::<discovery::EndpointSlice, _>(client, &labels, Slice::from_api).map(|event| event.map(Change::Slice));
     let nodes =
         stream::<core::Node, _>(client, "", |node| Some(Node::from_api(node))).map(|event| event.map(Change::Node));
-    futures::stream::select(services, futures::stream::select(slices, nodes)).boxed()
+    // API servers before 1.33 do not have them, and a role may not allow them: then the configured ranges are all there is.
+    let ranges =
+        stream::<networking::ServiceCIDR, _>(client, "", service_ranges).filter_map(async |event| match event {
+            Ok(event) => Some(Ok(Change::ServiceRange(event))),
+            Err(error) => {
+                tracing::debug!("watch ServiceCIDRs: {error}");
+                None
+            }
+        });
+    let objects = futures::stream::select(services, futures::stream::select(slices, nodes));
+    futures::stream::select(objects, ranges).boxed()
+}
+
+fn service_ranges(object: &networking::ServiceCIDR) -> Option<Vec<IpNetwork>> {
+    let ranges = object.spec.as_ref()?.cidrs.iter().flatten();
+    Some(ranges.filter_map(|range| range.parse().ok()).collect())
 }
 
 fn stream<K, T>(
@@ -130,6 +149,7 @@ pub struct Objects {
     services: Kind<Service>,
     slices: Kind<Slice>,
     nodes: Kind<Node>,
+    service_ranges: Kind<Vec<IpNetwork>>,
     /// Slices by Service: names of slices.
     by_service: HashMap<ObjectName, BTreeSet<ObjectName>>,
     dirty_services: BTreeSet<ObjectName>,
@@ -156,6 +176,7 @@ impl Objects {
                 }
             }
             Change::Node(event) => self.dirty_nodes |= !self.nodes.apply(event).is_empty(),
+            Change::ServiceRange(event) => self.dirty_nodes |= !self.service_ranges.apply(event).is_empty(),
         }
     }
 
@@ -186,7 +207,7 @@ impl Objects {
         std::mem::take(&mut self.dirty_services)
     }
 
-    /// Whether nodes changed.
+    /// Whether nodes changed, or the ranges of ClusterIPs.
     pub const fn take_dirty_nodes(&mut self) -> bool {
         std::mem::replace(&mut self.dirty_nodes, false)
     }
@@ -224,6 +245,12 @@ impl Objects {
     /// Every node.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.nodes.objects.values()
+    }
+
+    /// The ranges ClusterIPs come from, as the API says.
+    #[must_use]
+    pub fn service_ranges(&self) -> BTreeSet<IpNetwork> {
+        self.service_ranges.objects.values().flatten().copied().collect()
     }
 
     /// The node of that name.

@@ -1,4 +1,4 @@
-//! An API server as small as list and watch: three resources, resource versions, and a way to hold an answer back.
+//! An API server as small as list and watch: four resources, resource versions, and a way to hold an answer back.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -104,6 +104,7 @@ impl ApiServer {
         let kind = match request.uri().path() {
             "/api/v1/services" => "Service",
             "/api/v1/nodes" => "Node",
+            "/apis/networking.k8s.io/v1/servicecidrs" => "ServiceCIDR",
             "/apis/discovery.k8s.io/v1/endpointslices" => "EndpointSlice",
             other => unreachable!("the agent asks for {other}"),
         };

@@ -6,11 +6,13 @@
 
 mod api;
 mod node;
+mod pod;
 
 use std::time::Duration;
 
 use api::ApiServer;
 use node::{Node, Running, eventually};
+use pod::Pod;
 use serde_json::{Value, json};
 
 fn on_a_node(test: impl AsyncFnOnce(&Node) + Send + 'static) {
@@ -148,6 +150,54 @@ fn a_restart_leaves_wanted_frontends_alone() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(node.view().unwrap().services[0].frontends, before.services[0].frontends, "the same generation");
         agent.stop().await;
+    });
+}
+
+#[test]
+fn pods_reach_each_other_their_node_and_a_service() {
+    on_a_node(async |node| {
+        if pod::plugin().is_none() {
+            eprintln!("needs skep-cni (cargo build -p skep-cni, or cargo xtask test)");
+            return;
+        }
+        let api = ApiServer::start().await;
+        api.put(api_node("n1", "10.89.0.11", 1));
+        let agent = Running::start(node, &api);
+        eventually("the node takes pods", || node.conflist().is_some()).await;
+
+        let (one, two) = (Pod::add(node, "one"), Pod::add(node, "two"));
+        two.serve(8080);
+        let own = one.address.to_string();
+        assert_eq!(one.ask((two.address, 8080).into()).expect("pod to pod"), own, "the peer's real address");
+        assert!(pod::ask((two.address, 8080).into()).is_ok(), "node to pod");
+        let listener = std::net::TcpListener::bind("10.89.0.11:0").expect("listen");
+        let of_node = listener.local_addr().expect("an address");
+        pod::serve(listener);
+        assert_eq!(one.ask(of_node).expect("pod to node"), own);
+
+        // Threads of this test are not in the agent's cgroup: their Services are translated packet by packet.
+        api.put(json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
+            "spec": {"cidrs": ["10.96.0.0/16"]},
+        }));
+        api.put(service("web", "10.96.0.7"));
+        api.put(slice("web", &[(&two.address.to_string(), "n1")]));
+        eventually("the backend", || backends(node, "web") == 1).await;
+        let web = "10.96.0.7:80".parse().expect("an address");
+        assert_eq!(one.ask(web).expect("pod to Service"), own);
+        let begin = std::time::Instant::now();
+        let refused = one.ask("10.96.0.7:81".parse().expect("an address")).expect_err("no such port");
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "{refused}");
+        assert!(begin.elapsed() < Duration::from_secs(1));
+
+        // Without the agent: pods come, go, and are served.
+        agent.stop().await;
+        let three = Pod::add(node, "three");
+        assert_eq!(three.ask(web).expect("a new pod to the Service"), three.address.to_string());
+        for pod in [one, two, three] {
+            pod.delete();
+        }
+        assert!(!node.ip("link").contains("pod"), "devices are left: {}", node.ip("link"));
     });
 }
 
