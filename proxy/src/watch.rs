@@ -1,4 +1,4 @@
-//! The API's Services, EndpointSlices, Nodes and ServiceCIDRs, and which of them changed. From any conformant API server; to
+//! The API's Services, EndpointSlices, Nodes and `ServiceCIDR`s, and which of them changed. From any conformant API server; to
 //! [`crate::desired`] through a dirty set.
 //!
 //! Channel in: four watches. Channel out: [`Change`], applied to [`Objects`], which remembers what is dirty until it is
@@ -33,7 +33,7 @@ pub enum Change {
     Slice(Step<Slice>),
     /// Of Nodes.
     Node(Step<Node>),
-    /// Of ServiceCIDRs.
+    /// Of `ServiceCIDR`s.
     ServiceRange(Step<Vec<IpNetwork>>),
 }
 

@@ -68,7 +68,7 @@ fn deleted(change: Change) -> Change {
     match change {
         Change::Service(Event::Apply((name, _))) => Change::Service(Event::Delete((name, None))),
         Change::Slice(Event::Apply((name, _))) => Change::Slice(Event::Delete((name, None))),
-        other @ (Change::Service(_) | Change::Slice(_) | Change::Node(_)) => other,
+        other @ (Change::Service(_) | Change::Slice(_) | Change::Node(_) | Change::ServiceRange(_)) => other,
     }
 }
 
