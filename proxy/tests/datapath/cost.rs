@@ -96,3 +96,14 @@ fn connects(to: SocketAddr) -> Duration {
     }
     start.elapsed() / TIMES
 }
+
+#[test]
+fn milliseconds_to_load() {
+    if !may_run() {
+        return;
+    }
+    let bench = packets::bench();
+    let start = Instant::now();
+    skep_proxy::datapath::Datapath::load(&bench.pins).unwrap();
+    println!("load, verify and pin every program again: {} ms", start.elapsed().as_millis());
+}

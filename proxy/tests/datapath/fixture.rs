@@ -123,7 +123,10 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new(number: u8, overlay_ifindex: u32, uplink_ifindex: u32, v4: Ipv4Addr, v6: Ipv6Addr) -> Self {
         let pins = PinDirectory::new(Path::new("/sys/fs/bpf").join(unique("pins")));
-        let datapath = Datapath::load(&pins).unwrap_or_else(|error| panic!("{error}: {error:#?}"));
+        let datapath = Datapath::load(&pins).unwrap_or_else(|error| {
+            load::remove(&pins).ok();
+            panic!("{error}: {error:#?}")
+        });
         let maps = TypedMaps::open(&pins).unwrap();
         let config = NodeConfig {
             flags: MASQUERADE,
