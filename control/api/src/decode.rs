@@ -115,10 +115,11 @@ pub(crate) struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Options of requests are registered in every group.
+    /// Options of requests are registered in every group; evictions are still taken in the version that clients used first.
     fn accepts(&self, group: &str, version: &str, kind: &str) -> bool {
         let same = (group, version) == (self.group, self.version);
-        kind == self.kind && (same || self.group == "meta.k8s.io")
+        let old_eviction = kind == "Eviction" && (group, version) == ("policy", "v1beta1");
+        kind == self.kind && (same || old_eviction || self.group == "meta.k8s.io")
     }
 
     fn cannot_be_handled(&self, kind: &str, version: &str, why: &str) -> DecodeError {

@@ -113,6 +113,25 @@ fn bodies_of_other_kinds() {
 }
 
 #[test]
+fn options_and_evictions_come_in_several_versions() {
+    let options = |body: &str| {
+        let schema = crate::schema::meta("DeleteOptions");
+        let body = body.as_bytes();
+        decode_as(body, MediaType::Json, schema.get(), "meta.k8s.io", "v1", "DeleteOptions", FieldValidation::Ignore)
+    };
+    for body in
+        ["{}", r#"{"kind":"DeleteOptions","apiVersion":"v1"}"#, r#"{"kind":"DeleteOptions","apiVersion":"apps/v1"}"#]
+    {
+        assert!(options(body).is_ok(), "{body}");
+    }
+    assert!(options(r#"{"kind":"Pod","apiVersion":"v1"}"#).is_err());
+    let schema = crate::schema::of_kind("policy", "v1", "Eviction");
+    let body = br#"{"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "p"}}"#;
+    let eviction = decode_as(body, MediaType::Json, schema.get(), "policy", "v1", "Eviction", FieldValidation::Strict);
+    assert!(eviction.is_ok());
+}
+
+#[test]
 fn yaml_is_that_of_upstream() {
     let yaml = |text: &str, v| decode(text.as_bytes(), MediaType::Yaml, kind("", "v1", "ConfigMap"), v);
     let name = yaml("kind: ConfigMap\napiVersion: v1\nmetadata: {name: y}\n", FieldValidation::Ignore)
