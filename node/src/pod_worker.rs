@@ -197,7 +197,7 @@ impl Worker {
     fn judge(&mut self, terminates: bool) {
         let pod = self.pod();
         let address = status::pod_ips(&pod, &self.state, &self.kubelet.host_ips).first().copied();
-        self.probes.adjust(&pod, &self.state, address, terminates);
+        self.probes.adjust(&pod, &self.state, address, terminates, &self.status);
         self.verdicts = self.probes.verdicts(&pod, &self.state);
     }
 

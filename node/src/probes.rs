@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, Pod, Probe};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodStatus, Probe};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -91,8 +91,16 @@ impl Probes {
     }
 
     /// Starts probes of containers that run, ends those of containers that do not. While the pod `terminates`, only
-    /// readiness goes on.
-    pub fn adjust(&mut self, pod: &Arc<Pod>, state: &PodState, address: Option<IpAddr>, terminates: bool) {
+    /// readiness goes on. What was last `reported` of an instance holds until its probes say otherwise: a new kubelet does not
+    /// take running pods out of their Services.
+    pub fn adjust(
+        &mut self,
+        pod: &Arc<Pod>,
+        state: &PodState,
+        address: Option<IpAddr>,
+        terminates: bool,
+        reported: &PodStatus,
+    ) {
         let containers = pod::containers(pod);
         let live = |name: &str| state.newest(name).filter(|c| c.phase == Phase::Running);
         self.tasks.retain(|(name, kind), task| {
@@ -105,11 +113,17 @@ impl Probes {
             }
             let Some(instance) = live(&container.name) else { continue };
             if !self.started(container) {
-                self.start(pod, container, instance, ProbeKind::Startup, address);
-                continue;
+                let outcome =
+                    if was(reported, instance, |status| status.started == Some(true)) { SUCCESS } else { UNKNOWN };
+                self.start(pod, container, instance, ProbeKind::Startup, address, outcome);
+                if outcome == UNKNOWN {
+                    continue;
+                }
             }
-            self.start(pod, container, instance, ProbeKind::Liveness, address);
-            self.start(pod, container, instance, ProbeKind::Readiness, address);
+            // Alive until shown dead; not ready until shown.
+            self.start(pod, container, instance, ProbeKind::Liveness, address, SUCCESS);
+            let outcome = if was(reported, instance, |status| status.ready) { SUCCESS } else { UNKNOWN };
+            self.start(pod, container, instance, ProbeKind::Readiness, address, outcome);
         }
     }
 
@@ -144,14 +158,15 @@ impl Probes {
         instance: &ContainerState,
         kind: ProbeKind,
         address: Option<IpAddr>,
+        outcome: u8,
     ) {
         let key = (container.name.clone(), kind);
         let Some(probe) = kind.of(container).filter(|probe| pod::probe_has_action(probe)).cloned() else { return };
         if self.tasks.contains_key(&key) {
             return;
         }
-        // Alive until shown dead; not ready and not started until shown.
-        let outcome = Arc::new(AtomicU8::new(if kind == ProbeKind::Liveness { SUCCESS } else { UNKNOWN }));
+        let settled = kind == ProbeKind::Startup && outcome == SUCCESS;
+        let outcome = Arc::new(AtomicU8::new(outcome));
         let subject = Subject {
             pod: Arc::clone(pod),
             container: container.clone(),
@@ -168,9 +183,24 @@ impl Probes {
             events: self.events.clone(),
             wake: Arc::clone(&self.wake),
         };
-        let handle = AbortOnDropHandle::new(tokio::spawn(task.run()));
+        let run = async move {
+            if !settled {
+                task.run().await;
+            }
+        };
+        let handle = AbortOnDropHandle::new(tokio::spawn(run));
         self.tasks.insert(key, Task { container_id: instance.id.clone(), outcome, _handle: handle });
     }
+}
+
+/// Whether the last report said that of this very instance.
+fn was(reported: &PodStatus, instance: &ContainerState, said: impl Fn(&ContainerStatus) -> bool) -> bool {
+    let lists = [&reported.container_statuses, &reported.init_container_statuses];
+    let mut statuses = lists.into_iter().flatten().flatten();
+    statuses.any(|status| {
+        let id = status.container_id.as_deref().unwrap_or_default();
+        id.ends_with(&format!("//{}", instance.id)) && said(status)
+    })
 }
 
 struct Watch {

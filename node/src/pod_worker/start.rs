@@ -197,6 +197,7 @@ impl Worker {
             environment,
             mounts,
             node_memory_bytes: kubelet.machine.memory_bytes,
+            seccomp_profiles: kubelet.directories.root().join("seccomp").display().to_string(),
             target_id: self.target(pod, container),
         })
     }

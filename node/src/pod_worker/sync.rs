@@ -61,17 +61,18 @@ impl Worker {
     }
 
     /// A pause that grows while things fail.
-    fn again(&mut self) -> Next {
+    fn pause(&mut self) -> Duration {
         self.failures = (self.failures + 1).min(6);
-        Next::Wait(Duration::from_millis(250) * 2_u32.pow(self.failures))
+        Duration::from_millis(250) * 2_u32.pow(self.failures)
+    }
+
+    fn again(&mut self) -> Next {
+        Next::Wait(self.pause())
     }
 
     /// The same for failures that make the runtime report changes themselves.
     fn hold(&mut self) -> Next {
-        match self.again() {
-            Next::Wait(pause) => Next::Hold(pause),
-            other => other,
-        }
+        Next::Hold(self.pause())
     }
 
     async fn act(&mut self, pod: &Arc<Pod>) -> Next {

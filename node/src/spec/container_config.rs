@@ -32,6 +32,8 @@ pub struct ContainerParts {
     pub mounts: Vec<api::Mount>,
     /// Memory of the node in bytes.
     pub node_memory_bytes: i64,
+    /// Directory of the node's own seccomp profiles.
+    pub seccomp_profiles: String,
     /// Container whose process namespace an ephemeral container joins.
     pub target_id: Option<String>,
 }
@@ -47,7 +49,7 @@ pub fn container_config(pod: &Pod, role: Role, container: &Container, parts: Con
         |name: &str| parts.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let expanded =
         |list: &Option<Vec<String>>| list.iter().flatten().map(|text| expand(text, lookup)).collect::<Vec<_>>();
-    let mut security = security::container(pod, role, container, &parts.image_user);
+    let mut security = security::container(pod, role, container, &parts.image_user, &parts.seccomp_profiles);
     if let (Some(target), Some(options)) = (parts.target_id, security.namespace_options.as_mut()) {
         options.pid = api::NamespaceMode::Target as i32;
         options.target_id = target;

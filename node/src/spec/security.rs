@@ -135,12 +135,13 @@ pub fn sandbox(pod: &Pod) -> api::LinuxSandboxSecurityContext {
     }
 }
 
-/// Security settings of a container.
+/// Security settings of a container; `profiles` is the directory of the node's own seccomp profiles.
 pub fn container(
     pod: &Pod,
     role: Role,
     container: &Container,
     image: &ImageUser,
+    profiles: &str,
 ) -> api::LinuxContainerSecurityContext {
     let of_pod = pod::spec(pod).security_context.clone().unwrap_or_default();
     let own = container.security_context.clone().unwrap_or_default();
@@ -174,7 +175,7 @@ pub fn container(
         seccomp: Some(if privileged {
             profile(ProfileType::Unconfined, "")
         } else {
-            seccomp(own.seccomp_profile.as_ref().or(of_pod.seccomp_profile.as_ref()))
+            seccomp(own.seccomp_profile.as_ref().or(of_pod.seccomp_profile.as_ref()), profiles)
         }),
         apparmor: own.app_armor_profile.as_ref().or(of_pod.app_armor_profile.as_ref()).map(app_armor),
         ..api::LinuxContainerSecurityContext::default()
@@ -185,10 +186,10 @@ fn profile(kind: ProfileType, file: &str) -> api::SecurityProfile {
     api::SecurityProfile { profile_type: kind as i32, localhost_ref: file.to_owned() }
 }
 
-fn seccomp(chosen: Option<&SeccompProfile>) -> api::SecurityProfile {
+fn seccomp(chosen: Option<&SeccompProfile>, profiles: &str) -> api::SecurityProfile {
     match chosen.map(|chosen| (chosen.type_.as_str(), chosen.localhost_profile.as_deref())) {
         Some(("RuntimeDefault", _)) => profile(ProfileType::RuntimeDefault, ""),
-        Some(("Localhost", Some(file))) => profile(ProfileType::Localhost, &format!("/var/lib/kubelet/seccomp/{file}")),
+        Some(("Localhost", Some(file))) => profile(ProfileType::Localhost, &format!("{profiles}/{file}")),
         _ => profile(ProfileType::Unconfined, ""),
     }
 }
@@ -220,7 +221,7 @@ mod tests {
         let (pod, c) = parts(json!({"securityContext": {"runAsUser": 5, "fsGroup": 7, "supplementalGroups": [8]},
             "containers": [{"name": "c", "securityContext": {"runAsUser": 6, "allowPrivilegeEscalation": false,
                 "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}}}]}));
-        let found = container(&pod, Role::App, &c, &ImageUser { uid: Some(1), name: String::new() });
+        let found = container(&pod, Role::App, &c, &ImageUser { uid: Some(1), name: String::new() }, "/seccomp");
         assert_eq!(found.run_as_user.unwrap().value, 6);
         assert_eq!(found.supplemental_groups, [7, 8]);
         assert!(found.no_new_privs && !found.privileged && !found.masked_paths.is_empty());

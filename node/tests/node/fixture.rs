@@ -186,6 +186,16 @@ impl Drop for Node {
     }
 }
 
+fn kill(pid: i32) {
+    let result = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+    // It may have ended by itself.
+    if let Err(errno) = result
+        && errno != nix::errno::Errno::ESRCH
+    {
+        eprintln!("kill {pid}: {errno}");
+    }
+}
+
 /// containerd's shims outlive it; theirs are the processes that name its socket.
 fn kill_shims(root: &Path) {
     let socket = root.join("containerd.sock").display().to_string();
@@ -193,7 +203,7 @@ fn kill_shims(root: &Path) {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         let command = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
         if command.contains("containerd-shim") && command.split('\0').any(|argument| argument == socket) {
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).ok();
+            kill(pid);
         }
     }
 }
@@ -203,8 +213,7 @@ fn kill_below(directory: &Path) -> usize {
     for pid in fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default().lines() {
         if let Ok(pid) = pid.parse() {
             killed += 1;
-            // It may have ended by itself.
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).ok();
+            kill(pid);
         }
     }
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
