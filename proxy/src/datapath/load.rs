@@ -185,17 +185,6 @@ impl Datapath {
         if run.answer == CONTINUE && run.frame == frame { Ok(()) } else { Err(LoadError::SelfTest(run.answer)) }
     }
 
-    /// How often a program has run and how long it took in all, while the kernel's statistics were on (`aya::sys::enable_stats`).
-    ///
-    /// # Errors
-    /// [`LoadError::Program`].
-    pub fn run_time(&self, name: &'static str) -> Result<(u64, Duration), LoadError> {
-        let error = |source| LoadError::Program { program: name, source };
-        let info = self.object.program(name).ok_or(ProgramError::NotLoaded).and_then(aya::programs::Program::info);
-        let info = info.map_err(error)?;
-        Ok((info.run_count(), info.run_time()))
-    }
-
     /// What the verifier had to do for each program: the instructions it walked through.
     pub fn verified_instructions(&self) -> impl Iterator<Item = (&str, u32)> {
         self.object

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use skep_proxy::datapath::statistics::Statistics;
 use skep_proxy_ebpf::pins::program;
 
 use crate::{
@@ -66,13 +67,11 @@ fn nanoseconds_per_connect() {
     let direct = measure(&node, backend, true);
     let service = measure(&node, frontend, true);
     println!("connect without hooks {outside} ns, direct {direct} ns, by ClusterIP {service} ns");
-    let statistics = aya::sys::enable_stats(aya::sys::Stats::RunTime).unwrap();
-    let (runs_before, time_before) = node.datapath.run_time("socket_connect4").unwrap();
+    let statistics = Statistics::enable().unwrap();
+    let before = statistics.of(&node.pins, "socket_connect4").unwrap();
     measure(&node, frontend, true);
-    let (runs, time) = node.datapath.run_time("socket_connect4").unwrap();
-    drop(statistics);
-    let mean = (time - time_before).as_nanos() / u128::from(runs - runs_before);
-    println!("connect hook {mean} ns for a Service, mean of {} connects", runs - runs_before);
+    let mean = statistics.of(&node.pins, "socket_connect4").unwrap().mean_since(before).unwrap();
+    println!("connect hook {} ns for a Service, mean", mean.as_nanos());
 }
 
 fn measure(node: &Node, to: SocketAddr, in_cgroup: bool) -> u64 {
