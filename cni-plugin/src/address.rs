@@ -1,9 +1,9 @@
 //! The addresses of this node's ranges: who has which, which rest, which come next. From [`crate::request`]; to
 //! [`crate::veth`] and [`crate::pod_map`]. Kept in [`journal`], chosen by [`pool`].
 //!
-//! Two locks. The *state lock* covers one look at the journal and one line appended to it: microseconds. The *attachment
-//! lock* covers a whole verb on one attachment, so a DEL that comes while its ADD still runs waits for it; a GC takes it
-//! for all of them. Both end with the process, however it ends.
+//! Two locks. The *state lock* covers one look at the journal and one line appended to it: microseconds. The
+//! *attachment lock* covers a whole verb on one attachment, so a DEL that comes while its ADD still runs waits for it;
+//! a GC takes it for all of them. Both end with the process, however it ends.
 
 mod journal;
 mod pool;

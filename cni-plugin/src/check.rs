@@ -1,5 +1,5 @@
-//! CHECK: is everything still as ADD left it? From [`crate::request`]; compares the kernel, the pins and the journal with
-//! the earlier result. Later plugins of a chain may have added to the pod; only what is ours is compared.
+//! CHECK: is everything still as ADD left it? From [`crate::request`]; compares the kernel, the pins and the journal
+//! with the earlier result. Later plugins of a chain may have added to the pod; only what is ours is compared.
 
 use std::fs::File;
 use std::net::IpAddr;

@@ -1,8 +1,8 @@
-//! DEL: removes an interface, or what is left of it. From [`crate::request`]; to [`crate::pod_map`], [`crate::veth`] and
-//! [`crate::address`].
+//! DEL: removes an interface, or what is left of it. From [`crate::request`]; to [`crate::pod_map`], [`crate::veth`]
+//! and [`crate::address`].
 //!
-//! Works from (container id, interface) alone, any number of times, with or without namespace, pins and device. Addresses
-//! are given back last: while anything still points at them, nobody else gets them.
+//! Works from (container id, interface) alone, any number of times, with or without namespace, pins and device.
+//! Addresses are given back last: while anything still points at them, nobody else gets them.
 
 use crate::address::Addresses;
 use crate::attachment::Attachment;

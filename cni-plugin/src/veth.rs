@@ -1,9 +1,9 @@
 //! The pair of devices between node and pod, and what stands on both. From [`crate::add`], [`crate::del`] and
 //! [`crate::check`]; to the kernel by [`crate::netlink`].
 //!
-//! The pod's end is made inside the pod's namespace by the same request that makes the node's end: there is no moment in
-//! which it stands in the node's namespace under the pod's name. The pod reaches everything through a gateway that no
-//! interface has: permanent neighbour entries answer for it on both ends, so nobody ever asks by ARP.
+//! The pod's end is made inside the pod's namespace by the same request that makes the node's end: there is no moment
+//! in which it stands in the node's namespace under the pod's name. The pod reaches everything through a gateway that
+//! no interface has: permanent neighbour entries answer for it on both ends, so nobody ever asks by ARP.
 #![expect(
     unsafe_code,
     reason = "the cookie of a network namespace is read by getsockopt, for which nix has no wrapper"

@@ -1,8 +1,8 @@
-//! The loop: changes in, kernel up to date. From [`crate::config`] and [`crate::watch`]; to [`crate::reconcile`], [`crate::overlay`],
-//! [`crate::conflist`] and [`crate::names`].
+//! The loop: changes in, kernel up to date. From [`crate::config`] and [`crate::watch`]; to [`crate::reconcile`],
+//! [`crate::overlay`], [`crate::conflist`] and [`crate::names`].
 //!
-//! It starts by taking over what an earlier agent left in the kernel, and ends without touching it: Services and pods work
-//! on while it is away.
+//! It starts by taking over what an earlier agent left in the kernel, and ends without touching it: Services and pods
+//! work on while it is away.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -27,7 +27,7 @@ use crate::desired::Place;
 use crate::entries;
 use crate::health::{self, Health};
 use crate::names::{self, Names};
-use crate::objects::Node;
+use crate::objects::{ANNOTATION_ALGORITHM, Node};
 use crate::overlay::{self, Overlay};
 use crate::reconcile::{Reconciler, nodes};
 use crate::watch::{self, Objects};
@@ -41,9 +41,8 @@ const NAMES_EVERY: Duration = Duration::from_millis(500);
 
 /// Runs until told to stop.
 ///
-/// # Errors
-/// When the programs cannot be loaded or attached, or the API server's address and credentials cannot be used at all. Whatever fails later is
-/// tried again.
+/// # Errors When the programs cannot be loaded or attached, or the API server's address and credentials cannot be used
+/// at all. Whatever fails later is tried again.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let client = client(&config).await?;
     let health = Arc::new(Health::default());
@@ -175,6 +174,9 @@ impl Agent {
         let dirty = self.objects.take_dirty_services();
         for service in &dirty {
             let tables = self.objects.tables(service, &self.place);
+            if let Some(word) = self.objects.service(service).and_then(|service| service.unknown_algorithm.as_ref()) {
+                tracing::warn!(%service, "annotation {ANNOTATION_ALGORITHM} names no algorithm: {word:?}; using random");
+            }
             self.reconciler.want(service, entries::of_service(&tables));
         }
         if !dirty.is_empty() {

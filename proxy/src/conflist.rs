@@ -1,7 +1,8 @@
-//! The network configuration which makes the container runtime call our plugin. From [`crate::agent`], when the node can really
-//! serve pods; to the CNI configuration directory.
+//! The network configuration which makes the container runtime call our plugin. From [`crate::agent`], when the node
+//! can really serve pods; to the CNI configuration directory.
 //!
-//! It appears whole or not at all, and sorts before other networks' files. It stays when the agent ends: the plugin works without it.
+//! It appears whole or not at all, and sorts before other networks' files. It stays when the agent ends: the plugin
+//! works without it.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};

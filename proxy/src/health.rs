@@ -1,7 +1,8 @@
-//! Whether this agent keeps up, on :10256 as kube-proxy answers it. From [`crate::agent`]; to load balancers and probes.
+//! Whether this agent keeps up, on :10256 as kube-proxy answers it. From [`crate::agent`]; to load balancers and
+//! probes.
 //!
-//! `/healthz` and `/livez` are 200 while every change is applied within [`TOO_LATE`], else 503. `/healthz` is 503, too, while the node is
-//! being deleted, so that load balancers take it out.
+//! `/healthz` and `/livez` are 200 while every change is applied within [`TOO_LATE`], else 503. `/healthz` is 503,
+//! too, while the node is being deleted, so that load balancers take it out.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

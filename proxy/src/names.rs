@@ -1,5 +1,5 @@
-//! Names for what the maps hold as numbers: Services by identity, pods by address. From [`crate::agent`], into a file beside the pins;
-//! to [`crate::view`], also while the agent is dead.
+//! Names for what the maps hold as numbers: Services by identity, pods by address. From [`crate::agent`], into a file
+//! beside the pins; to [`crate::view`], also while the agent is dead.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

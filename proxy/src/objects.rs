@@ -1,4 +1,5 @@
-//! What matters of the API's objects, in types that cannot be wrong. From [`crate::watch`]; to [`crate::desired`]. Pure.
+//! What matters of the API's objects, in types that cannot be wrong. From [`crate::watch`]; to [`crate::desired`].
+//! Pure.
 //!
 //! Everything else is dropped at the door: an agent that kept whole objects would need ten times the memory.
 
@@ -102,6 +103,8 @@ pub struct Service {
     pub affinity_seconds: Option<u32>,
     /// Annotation [`ANNOTATION_ALGORITHM`].
     pub algorithm: Algorithm,
+    /// What the annotation says when it names no algorithm; [`Algorithm::Random`] is used then.
+    pub unknown_algorithm: Option<Arc<str>>,
 }
 
 /// One element of `spec.ports`.
@@ -141,6 +144,9 @@ impl Service {
         }
         let ingress = service.status.iter().filter_map(|s| s.load_balancer.as_ref()?.ingress.as_ref()).flatten();
         let vips = ingress.filter(|i| i.ip_mode.as_deref() != Some("Proxy")).filter_map(|i| i.ip.as_deref());
+        let annotations = service.metadata.annotations.as_ref();
+        let annotation = annotations.and_then(|all| all.get(ANNOTATION_ALGORITHM)).map(String::as_str);
+        let algorithm = algorithm(annotation);
         let affinity = spec.session_affinity.as_deref() == Some("ClientIP");
         let timeout = spec.session_affinity_config.iter().find_map(|c| c.client_ip.as_ref()?.timeout_seconds);
         let timeout = timeout.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(DEFAULT_AFFINITY_SECONDS);
@@ -154,7 +160,8 @@ impl Service {
             internal_local: spec.internal_traffic_policy.as_deref() == Some("Local"),
             external_local: spec.external_traffic_policy.as_deref() == Some("Local"),
             affinity_seconds: affinity.then_some(timeout),
-            algorithm: algorithm(&service.metadata),
+            algorithm: algorithm.unwrap_or_default(),
+            unknown_algorithm: if algorithm.is_none() { annotation.map(Arc::from) } else { None },
         })
     }
 }
@@ -354,10 +361,11 @@ fn protocol(name: Option<&str>) -> Option<Protocol> {
     }
 }
 
-fn algorithm(metadata: &ObjectMeta) -> Algorithm {
-    let name = metadata.annotations.as_ref().and_then(|annotations| annotations.get(ANNOTATION_ALGORITHM));
-    match name.map(String::as_str) {
-        Some("round-robin") => Algorithm::RoundRobin,
-        Some(_) | None => Algorithm::Random,
+/// `None` for a word that names no algorithm.
+fn algorithm(annotation: Option<&str>) -> Option<Algorithm> {
+    match annotation {
+        None | Some("random") => Some(Algorithm::Random),
+        Some("round-robin") => Some(Algorithm::RoundRobin),
+        Some(_) => None,
     }
 }

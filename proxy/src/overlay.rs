@@ -1,7 +1,8 @@
 //! The tunnel device and the node's routes to pods elsewhere. From [`crate::agent`]; to the kernel by rtnetlink.
 //!
-//! Everything is made to be as wanted each time it is called for: what is right is left alone, what is missing or wrong is put right.
-//! Pods of this node are reached by routes that the CNI plugin makes; those elsewhere by [`routes`].
+//! Everything is made to be as wanted each time it is called for: what is right is left alone, what is missing or
+//! wrong is put right. Pods of this node are reached by routes that the CNI plugin makes; those elsewhere by
+//! [`routes`].
 #![expect(clippy::wildcard_enum_match_arm, reason = "the kernel's messages have dozens of attributes")]
 
 use std::net::IpAddr;

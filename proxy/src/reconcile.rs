@@ -9,8 +9,8 @@
 //! nodes    the map of address ranges, compared whole
 //! ```
 //!
-//! At start the maps are read and taken for what is: an entry that is still wanted is not touched. Nothing is deleted before the first
-//! full list of Services and slices has arrived ([`Reconciler::set_complete`]).
+//! At start the maps are read and taken for what is: an entry that is still wanted is not touched. Nothing is deleted
+//! before the first full list of Services and slices has arrived ([`Reconciler::set_complete`]).
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

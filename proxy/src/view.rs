@@ -1,5 +1,5 @@
-//! What the kernel does with every Service, by name. From the pinned maps and the file of [`crate::names`], so also while the agent is
-//! dead; to `skep svc`. Nothing here changes anything.
+//! What the kernel does with every Service, by name. From the pinned maps and the file of [`crate::names`], so also
+//! while the agent is dead; to `skep svc`. Nothing here changes anything.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;

@@ -1,5 +1,5 @@
-//! The API's Services, EndpointSlices, Nodes and `ServiceCIDR`s, and which of them changed. From any conformant API server; to
-//! [`crate::desired`] through a dirty set.
+//! The API's Services, EndpointSlices, Nodes and `ServiceCIDR`s, and which of them changed. From any conformant API
+//! server; to [`crate::desired`] through a dirty set.
 //!
 //! Channel in: four watches. Channel out: [`Change`], applied to [`Objects`], which remembers what is dirty until it is
 //! taken. A watch that had to start anew lists everything again; what is missing in that list is gone.
@@ -47,7 +47,8 @@ pub fn changes(client: &Client) -> BoxStream<'static, Result<Change, watcher::Er
         stream::<discovery::EndpointSlice, _>(client, &labels, Slice::from_api).map(|event| event.map(Change::Slice));
     let nodes =
         stream::<core::Node, _>(client, "", |node| Some(Node::from_api(node))).map(|event| event.map(Change::Node));
-    // API servers before 1.33 do not have them, and a role may not allow them: then the configured ranges are all there is.
+    // API servers before 1.33 do not have them, and a role may not allow them: then the configured ranges are all
+    // there is.
     let ranges =
         stream::<networking::ServiceCIDR, _>(client, "", service_ranges).filter_map(async |event| match event {
             Ok(event) => Some(Ok(Change::ServiceRange(event))),
@@ -220,6 +221,12 @@ impl Objects {
     /// Says that every Service must be looked at again: the place changed.
     pub fn mark_all(&mut self) {
         self.dirty_services.extend(self.services.objects.keys().cloned());
+    }
+
+    /// The Service of that name.
+    #[must_use]
+    pub fn service(&self, name: &ObjectName) -> Option<&Service> {
+        self.services.objects.get(name)
     }
 
     /// The tables of one Service; none when it is gone.

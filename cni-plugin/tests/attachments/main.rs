@@ -1,4 +1,5 @@
-//! The real binary in real namespaces: results, repetition, parallel calls, and a kill at every system call. Needs root.
+//! The real binary in real namespaces: results, repetition, parallel calls, and a kill at every system call. Needs
+//! root.
 #![expect(clippy::tests_outside_test_module, reason = "the whole file is a test")]
 #![expect(clippy::print_stderr, reason = "says why it does nothing")]
 #![expect(clippy::disallowed_methods, reason = "runs the binary as a runtime does")]

@@ -23,8 +23,8 @@ pub struct Backend {
     pub node_hints: Vec<Arc<str>>,
 }
 
-/// The endpoints of `port` in one family, by address and port. The same endpoint may stand in two slices while it moves, and two
-/// pods of the host network may share an address: the better one counts.
+/// The endpoints of `port` in one family, by address and port. The same endpoint may stand in two slices while it
+/// moves, and two pods of the host network may share an address: the better one counts.
 #[must_use]
 pub fn of_port(port: &ServicePort, is_ipv4: bool, slices: &[&Slice], node: &str) -> Vec<Backend> {
     let mut found: BTreeMap<(IpAddr, u16), Backend> = BTreeMap::new();

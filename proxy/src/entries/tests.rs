@@ -1,5 +1,5 @@
-//! Golden scripts: `testdata/*.txt` hold objects and the entries they must become, whatever the order they arrive in. Then
-//! everything is deleted and nothing may be left. `SKEP_BLESS=1` rewrites what is expected.
+//! Golden scripts: `testdata/*.txt` hold objects and the entries they must become, whatever the order they arrive in.
+//! Then everything is deleted and nothing may be left. `SKEP_BLESS=1` rewrites what is expected.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

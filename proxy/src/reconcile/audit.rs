@@ -54,8 +54,8 @@ pub fn backends<S: std::hash::BuildHasher>(
 }
 
 impl Reconciler {
-    /// Compares the kernel with what we believe; what differs is put right in the next round. Returns the frontends that
-    /// somebody else changed.
+    /// Compares the kernel with what we believe; what differs is put right in the next round. Returns the frontends
+    /// that somebody else changed.
     ///
     /// # Errors
     /// When a map cannot be read.

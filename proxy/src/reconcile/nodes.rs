@@ -1,5 +1,5 @@
-//! The map of address ranges: whose pods are where. From [`crate::watch`]; to `NODES`. What is wanted is pure; the map is small and
-//! compared whole.
+//! The map of address ranges: whose pods are where. From [`crate::watch`]; to `NODES`. What is wanted is pure; the map
+//! is small and compared whole.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

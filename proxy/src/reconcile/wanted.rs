@@ -1,7 +1,7 @@
 //! Which element stands under each key. From [`super::Reconciler::want`]; to [`super::diff`]. Pure.
 //!
-//! Two Services may claim one frontend (the same external address). One of them gets it, the same one whatever came first; when it
-//! goes, the other follows.
+//! Two Services may claim one frontend (the same external address). One of them gets it, the same one whatever came
+//! first; when it goes, the other follows.
 
 use std::collections::HashMap;
 use std::sync::Arc;

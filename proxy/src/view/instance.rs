@@ -1,4 +1,5 @@
-//! Which node of this machine is looked at: several may live here, each with a pin directory. From the command line; to [`super::View`].
+//! Which node of this machine is looked at: several may live here, each with a pin directory. From the command line;
+//! to [`super::View`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,8 @@ fn instance(pins: PinDirectory, view_dir: &Path) -> Instance {
 
 /// The node to be looked at: by pin directory, by name, or the only one.
 ///
-/// Else the first, with the names of the others. `cluster` leaves only the nodes of that local cluster, which are called `<cluster>-<number>`.
+/// Else the first, with the names of the others. `cluster` leaves only the nodes of that local cluster, which are
+/// called `<cluster>-<number>`.
 ///
 /// # Errors
 /// [`ViewError::NoInstance`].

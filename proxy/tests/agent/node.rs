@@ -1,4 +1,5 @@
-//! A node: namespaces of its own for network and mounts, a bpffs, a cgroup, an uplink that leads nowhere; and the agent on it.
+//! A node: namespaces of its own for network and mounts, a bpffs, a cgroup, an uplink that leads nowhere; and the
+//! agent on it.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! A pod as a container runtime makes one: a network namespace, and the plugin called with the agent's own configuration.
+//! A pod as a container runtime makes one: a network namespace, and the plugin called with the agent's own
+//! configuration.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
