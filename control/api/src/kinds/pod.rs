@@ -22,6 +22,7 @@ impl Strategy for Pod {
     }
 
     fn prepare_for_create(&self, object: &mut Value) {
+        drop_unserved_restart_policies(object);
         let class = quality_of_service(object);
         let mut status = json!({"phase": "Pending", "qosClass": class});
         if !pod_validation::items(&object["spec"], "schedulingGates").is_empty() {
@@ -179,5 +180,15 @@ pub fn quality_of_service(pod: &Value) -> &'static str {
         "Guaranteed"
     } else {
         "Burstable"
+    }
+}
+
+/// Restart policies of single containers other than side-cars' are behind a gate that is off: they are dropped, not refused.
+fn drop_unserved_restart_policies(pod: &mut Value) {
+    let containers = pod.pointer_mut("/spec/initContainers").and_then(Value::as_array_mut);
+    for container in containers.into_iter().flatten().filter_map(Value::as_object_mut) {
+        if container.get("restartPolicy").is_some_and(|policy| policy != "Always") {
+            container.remove("restartPolicy");
+        }
     }
 }

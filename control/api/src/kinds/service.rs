@@ -61,6 +61,7 @@ impl Strategy for Service {
 
     fn prepare_for_update(&self, part: Part<'_>, new: &mut Value, old: &Value) {
         if part == Part::Whole {
+            follow_the_one_address(new, old);
             drop_what_went_with_the_type(new, old);
         }
     }
@@ -90,6 +91,19 @@ impl Strategy for Service {
 
     fn has_status(&self) -> bool {
         true
+    }
+}
+
+/// A client that knows only `clusterIP` changes the first of `clusterIPs` with it.
+fn follow_the_one_address(new: &mut Value, old: &Value) {
+    let address = new["spec"]["clusterIP"].clone();
+    let changed = address.as_str().is_some_and(|text| !text.is_empty()) && address != old["spec"]["clusterIP"];
+    if changed
+        && new["spec"]["clusterIPs"] == old["spec"]["clusterIPs"]
+        && let Some(Value::Array(list)) = new["spec"].get_mut("clusterIPs")
+        && let Some(first) = list.first_mut()
+    {
+        *first = address;
     }
 }
 
