@@ -3,6 +3,7 @@
 use crate::event_recorder::EventRecorder;
 use crate::informer::{Informer, Watched};
 use crate::owners::controller_of;
+use crate::removals::Removals;
 use crate::tasks::Tasks;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
@@ -79,7 +80,7 @@ informers! {
     cron_jobs: CronJob;
     services: Service;
     endpoints: Endpoints;
-    endpoint_slices: EndpointSlice, by |slice| service_of_slice(slice);
+    endpoint_slices: EndpointSlice, by service_of_slice;
     namespaces: Namespace;
     nodes: Node;
     leases: Lease, only { namespace "kube-node-lease" };
@@ -105,6 +106,8 @@ pub struct Cluster {
     pub informers: Informers,
     /// Writes Events.
     pub recorder: EventRecorder,
+    /// Tells of objects of all kinds that are gone.
+    pub removals: Removals,
 }
 
 impl Cluster {

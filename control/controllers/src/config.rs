@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Command line of the controllers.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
-    /// Ranges from which nodes get their pod ranges, one per address family, e.g. 10.244.0.0/16,fd00:10:244::/56.
+    /// Ranges from which nodes get their pod ranges, one per address family, e.g. `10.244.0.0/16,fd00:10:244::/56`.
     #[arg(long, value_delimiter = ',', default_value = "10.244.0.0/16")]
     pub cluster_cidr: Vec<String>,
     /// Prefix length of a node's IPv4 pod range.
@@ -183,8 +183,8 @@ impl FromStr for Cidr {
 
     fn from_str(text: &str) -> Result<Self, InvalidCidr> {
         let (address, prefix) = text.split_once('/').ok_or(InvalidCidr)?;
-        let address: IpAddr = address.parse().map_err(|_| InvalidCidr)?;
-        let prefix: u8 = prefix.parse().map_err(|_| InvalidCidr)?;
+        let address: IpAddr = address.parse().ok().ok_or(InvalidCidr)?;
+        let prefix: u8 = prefix.parse().ok().ok_or(InvalidCidr)?;
         let address = match address {
             IpAddr::V4(v4) if prefix <= 32 => {
                 let mask = u32::MAX.checked_shl(u32::from(32 - prefix)).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! PodDisruptionBudgets: how many pods of a group may be evicted now. From pods and their controllers; through [`budget`]
+//! `PodDisruptionBudget`s: how many pods of a group may be evicted now. From pods and their controllers; through [`budget`]
 //! (pure) to status.
 
 use crate::cluster::{Cluster, controller_object, now, written};

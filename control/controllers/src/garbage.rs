@@ -1,5 +1,7 @@
-//! Garbage collector: deletes what has lost all its owners, in the background, the foreground or not at all as the owner
-//! was deleted. From the metadata of all kinds; through [`graph`] (pure) to deletions and finalizers.
+//! Garbage collector: deletes what has lost all its owners. From the metadata of all kinds; through [`graph`] (pure) to
+//! deletions and finalizers.
+//!
+//! An owner may go in the background, in the foreground (after its dependents), or leave its dependents as orphans.
 //!
 //! ```text
 //! discovery → a watch per kind → graph (who owns whom) → uids to check → live object → delete | cut the tie | finalize
@@ -17,7 +19,7 @@ use graph::{FOREGROUND, Graph, Identity, ORPHAN, Observed, Owner, Tie, Todo};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{DeleteParams, DynamicObject, Patch, Preconditions, PropagationPolicy};
 use kube::core::PartialObjectMeta;
-use kube::runtime::{WatchStreamExt as _, metadata_watcher, watcher};
+use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -114,7 +116,7 @@ impl GarbageCollector {
             .iter()
             .filter(|resource| resource.can(&["list", "watch", "delete"]) && resource.api.plural != "events")
             .collect();
-        let stale = |resource: &Resource| found.stale.iter().any(|version| *version == resource.api.api_version);
+        let stale = |resource: &Resource| found.stale.contains(&resource.api.api_version);
         watches.retain(|resource, watch| {
             let keep = wanted.contains(resource) || stale(resource);
             if !keep {
@@ -151,7 +153,13 @@ impl GarbageCollector {
     }
 
     fn gone(&self, uid: &str) {
-        let todo = self.graph.lock().remove(uid);
+        let (tie, todo) = {
+            let mut graph = self.graph.lock();
+            (graph.tie(uid), graph.remove(uid))
+        };
+        if let Some(tie) = tie.filter(|tie| !tie.id.namespace.is_empty()) {
+            self.cluster.removals.report(&tie.id.namespace);
+        }
         self.add_all(todo);
     }
 
@@ -403,8 +411,8 @@ async fn follow(
     listed: watch::Sender<bool>,
     stop: CancellationToken,
 ) {
-    let api: Api<DynamicObject> = Api::all_with(collector.cluster.client.clone(), &resource.api);
-    let stream = metadata_watcher(api, watcher::Config::default()).default_backoff();
+    let api: Api<Meta> = Api::all_with(collector.cluster.client.clone(), &resource.api);
+    let stream = watcher(api, watcher::Config::default()).default_backoff();
     pin_mut!(stream);
     let mut known: HashSet<String> = HashSet::new();
     let mut listing: Option<HashSet<String>> = None;

@@ -1,5 +1,6 @@
-//! Jobs: runs pods until enough have succeeded or too many failed. From informers; through [`plan`] (pure) to pods and
-//! status. Each pod carries a finalizer until its end is counted, so none is counted twice or missed.
+//! Jobs: runs pods until enough have succeeded or too many failed. From informers; through [`plan`] (pure) to pods.
+//!
+//! Each pod carries a finalizer until its end is counted, so none is counted twice or missed.
 
 use crate::adoption::{adopt, may_adopt};
 use crate::cluster::{Cluster, controller_object, now, patched, written};
@@ -168,9 +169,10 @@ impl JobController {
         if let Some(status) = plan.noted {
             current = self.write_status(&current, status).await?;
         }
-        self.pods.delete_many(&**job, key, &plan.delete).await?;
+        // Released first: a deletion changes the pod, and a stopped pod that is still tracked would count as failed.
         let released = join_all(plan.release.iter().map(|pod| self.release(pod))).await;
         SyncError::all(released.into_iter().filter_map(Result::err).collect())?;
+        self.pods.delete_many(&**job, key, &plan.delete).await?;
         let create = &plan.create;
         let make = |number: usize| {
             let index = create.get(number).and_then(|pod| pod.index);

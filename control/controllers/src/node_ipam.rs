@@ -87,9 +87,13 @@ impl NodeIpam {
             ));
         }
         let texts: Vec<String> = given.iter().map(ToString::to_string).collect();
-        let patch = json!({"spec": {"podCIDR": texts.first(), "podCIDRs": texts}});
+        // With the version: the cache may not show yet that the node has ranges, and it must not get others.
+        let patch = json!({
+            "metadata": {"resourceVersion": node.metadata.resource_version},
+            "spec": {"podCIDR": texts.first(), "podCIDRs": texts},
+        });
         let api = self.cluster.cluster_api::<Node>();
-        let outcome = api.patch(&key.name, &patched(), &Patch::Strategic(patch)).await;
+        let outcome = api.patch(&key.name, &patched(), &Patch::Merge(patch)).await;
         match ignore_missing(outcome) {
             Ok(Some(_)) => Ok(()),
             other => {

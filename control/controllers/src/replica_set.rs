@@ -162,11 +162,9 @@ impl<O: ReplicaOwner> ReplicaController<O> {
         let candidates = candidates.into_iter().filter(|pod| pod_state::is_active(pod));
         let claim = claim(candidates, &target.uid, target.deleting, &target.selector);
         let mut pods = claim.owned;
-        if !claim.adopt.is_empty() {
-            if may_adopt(&self.cluster, owner).await? {
-                for pod in claim.adopt {
-                    pods.extend(adopt(&self.cluster, &*pod, owner).await?);
-                }
+        if !claim.adopt.is_empty() && may_adopt(&self.cluster, owner).await? {
+            for pod in claim.adopt {
+                pods.extend(adopt(&self.cluster, &*pod, owner).await?);
             }
         }
         for pod in claim.release {

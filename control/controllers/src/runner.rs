@@ -17,6 +17,8 @@ use crate::namespace::NamespaceController;
 use crate::namespace_defaults::NamespaceDefaults;
 use crate::node_ipam::NodeIpam;
 use crate::node_lifecycle::NodeLifecycle;
+use crate::quota::QuotaController;
+use crate::removals::Removals;
 use crate::replica_set::ReplicaController;
 use crate::stateful_set::StatefulSetController;
 use crate::taint_eviction::TaintEviction;
@@ -46,7 +48,7 @@ async fn work(config: Config, client: Client, stop: CancellationToken) -> anyhow
     let mut tasks = Tasks::new(stop.clone());
     let (recorder, writing) = EventRecorder::new(client.clone(), stop.clone());
     tasks.spawn(writing);
-    let cluster = Arc::new(Cluster { client, informers: Informers::new(), recorder });
+    let cluster = Arc::new(Cluster { client, informers: Informers::new(), recorder, removals: Removals::default() });
     // Handlers first: they must see every object. Workers start when all kinds are listed.
     start_controllers(&config, &cluster, &mut tasks);
     cluster.start_informers(&mut tasks);
@@ -98,5 +100,6 @@ fn start_controllers(config: &Config, cluster: &Arc<Cluster>, tasks: &mut Tasks)
     start("serviceaccount-controller", &|tasks| NamespaceDefaults::start(config, cluster, tasks));
     start("clusterrole-aggregation-controller", &|tasks| cluster_role_aggregation::start(cluster, tasks));
     start("namespace-controller", &|tasks| NamespaceController::start(cluster, tasks));
+    start("resourcequota-controller", &|tasks| QuotaController::start(cluster, tasks));
     start("garbage-collector-controller", &|tasks| GarbageCollector::start(cluster, tasks));
 }

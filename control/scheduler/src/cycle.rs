@@ -36,8 +36,8 @@ impl Finder {
     ///
     /// # Errors
     /// Why no node will do.
-    pub fn find(&mut self, state: &ClusterState, pod: &PendingPod) -> Result<NodeIndex, Diagnosis> {
-        let mut diagnosis = Diagnosis { nodes: state.node_count(), ..Diagnosis::default() };
+    pub fn find(&mut self, state: &ClusterState, pod: &PendingPod) -> Result<NodeIndex, Box<Diagnosis>> {
+        let mut diagnosis = Box::new(Diagnosis { nodes: state.node_count(), ..Diagnosis::default() });
         if diagnosis.nodes == 0 {
             return Err(diagnosis);
         }

@@ -38,7 +38,7 @@ pub struct PendingPod {
     pub claims: Vec<String>,
     /// For events.
     pub resource_version: Option<String>,
-    /// Condition PodScheduled as it is: reason and message.
+    /// Condition `PodScheduled` as it is: reason and message.
     pub told: Option<(String, String)>,
     /// Milliseconds since the epoch, for first-come order.
     pub created: i64,

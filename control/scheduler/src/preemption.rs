@@ -1,4 +1,4 @@
-//! DefaultPreemption: finds pods of lower priority whose end would make room. From a failed cycle; to the executor that
+//! `DefaultPreemption`: finds pods of lower priority whose end would make room. From a failed cycle; to the executor that
 //! ends them. Leaves the state as it was. Pure.
 
 use crate::cluster_state::{ClusterState, NodeIndex};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Nodes that are tried at most, if a tenth of all is less.
 const MIN_CANDIDATES: usize = 100;
 
-/// How many pods of a group may still be disrupted (PodDisruptionBudget).
+/// How many pods of a group may still be disrupted (`PodDisruptionBudget`).
 #[derive(Clone, Debug)]
 pub struct Budget {
     pub namespace: String,

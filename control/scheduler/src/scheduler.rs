@@ -121,7 +121,7 @@ impl Scheduler {
                 self.forget_nomination(&pod.info.uid);
                 self.requests.bind(pod, node);
             }
-            Err(diagnosis) => self.refuse(&pod, diagnosis),
+            Err(diagnosis) => self.refuse(&pod, *diagnosis),
         }
     }
 

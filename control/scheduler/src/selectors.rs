@@ -103,15 +103,22 @@ impl NodeTerm {
             && self.names.iter().all(|requirement| match requirement {
                 Requirement::In(key, names) if key == "metadata.name" => names.iter().any(|wanted| wanted == name),
                 Requirement::NotIn(key, names) if key == "metadata.name" => !names.iter().any(|other| other == name),
-                _ => false,
+                // The API server admits no other field and no other operator.
+                Requirement::In(..)
+                | Requirement::NotIn(..)
+                | Requirement::Exists(_)
+                | Requirement::DoesNotExist(_)
+                | Requirement::Greater(..)
+                | Requirement::Less(..)
+                | Requirement::Never => false,
             })
     }
 
     /// The only nodes that can meet the term, if it names them.
     pub fn node_names(&self) -> Option<Vec<&str>> {
-        self.names.iter().find_map(|requirement| match requirement {
-            Requirement::In(key, names) if key == "metadata.name" => Some(names.iter().map(String::as_str).collect()),
-            _ => None,
+        self.names.iter().find_map(|requirement| {
+            let Requirement::In(key, names) = requirement else { return None };
+            (key == "metadata.name").then(|| names.iter().map(String::as_str).collect())
         })
     }
 }

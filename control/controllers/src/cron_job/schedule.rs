@@ -46,7 +46,7 @@ impl Schedule {
     pub fn parse(text: &str, zone: Option<&str>) -> Result<Self, ScheduleError> {
         let zone = match zone {
             None => TimeZone::UTC,
-            Some(name) => TimeZone::get(name).map_err(|_| ScheduleError::Zone(name.to_owned()))?,
+            Some(name) => TimeZone::get(name).ok().ok_or_else(|| ScheduleError::Zone(name.to_owned()))?,
         };
         let text = match text.trim() {
             "@yearly" | "@annually" => "0 0 1 1 *",
@@ -149,9 +149,9 @@ fn bits(field: &str, min: u32, max: u32, names: &[&str], first_name: u32) -> Res
     let value = |text: &str| -> Result<u32, ScheduleError> {
         let lower = text.to_ascii_lowercase();
         if let Some(position) = names.iter().position(|name| *name == lower) {
-            return u32::try_from(position).map(|position| position + first_name).map_err(|_| wrong());
+            return u32::try_from(position).map(|position| position + first_name).ok().ok_or_else(wrong);
         }
-        text.parse().map_err(|_| wrong())
+        text.parse().ok().ok_or_else(wrong)
     };
     let mut all = 0_u64;
     for part in field.split(',') {

@@ -120,7 +120,7 @@ impl Planning {
     /// Keeps the annotations of the current set and the deployment's revision right.
     fn sync_revision(&mut self, rollout: &Rollout<'_>) {
         let Some(new) = &rollout.new else { return };
-        let revision = revision::next(rollout.old());
+        let revision = revision::next(&rollout.others);
         let annotations = revision::changes(rollout.deployment, new, revision);
         let min_ready = rollout.deployment.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or(0);
         let has_min_ready = new.object.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or(0);
@@ -156,7 +156,7 @@ impl Planning {
         template.metadata.get_or_insert_default().labels = Some(labels.clone());
         let mut selector = spec.selector.clone();
         selector.match_labels.get_or_insert_default().insert(POD_TEMPLATE_HASH.to_owned(), hash);
-        let revision = revision::next(rollout.old());
+        let revision = revision::next(&rollout.others);
         let mut annotations = revision::copied(deployment);
         annotations.insert(REVISION.to_owned(), revision.to_string());
         annotations.extend(replica_annotations(deployment));

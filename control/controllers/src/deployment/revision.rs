@@ -34,8 +34,8 @@ pub fn of(set: &Set) -> i64 {
 }
 
 /// The revision that the current set must have: one more than any old one.
-pub fn next<'a>(old: impl IntoIterator<Item = &'a Set>) -> i64 {
-    old.into_iter().map(of).max().unwrap_or(0).saturating_add(1)
+pub fn next(old: &[Set]) -> i64 {
+    old.iter().map(of).max().unwrap_or(0).saturating_add(1)
 }
 
 /// Annotations of the deployment that its sets get.

@@ -1,6 +1,6 @@
 //! Decides whether an occurrence is a new Event, a repetition, or too much. From the recorder; to it. Pure.
 //!
-//! The numbers are those of client-go's event correlator (tools/record/events_cache.go, v1.34).
+//! The numbers are those of client-go's event correlator (`tools/record/events_cache.go`, v1.34).
 
 use super::Occurrence;
 use jiff::Timestamp;

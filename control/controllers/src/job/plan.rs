@@ -1,8 +1,8 @@
 //! Decides the next step of a Job: count ends, judge, then start or stop pods. From [`super`]; to it. Pure.
 
+use super::indexes;
 use super::pods::{index, index_failures, is_tracked};
 use super::rules::{Meaning, meaning, success_rule};
-use super::{indexes, pods};
 use crate::pod_state;
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobSpec, JobStatus, UncountedTerminatedPods};
 use k8s_openapi::api::core::v1::Pod;
@@ -179,6 +179,8 @@ fn gather(view: &View<'_>, spec: &JobSpec, before: &JobStatus) -> Ends {
         new_success: false,
         new_failures: 0,
     };
+    // Pods that are stopped because the job has succeeded did not fail.
+    let succeeded = standing_verdict(before).is_some_and(|verdict| verdict.success);
     for pod in view.pods {
         let of_index = index(pod).filter(|index| indexed && *index < limit);
         if pod_state::phase(pod) == "Succeeded" && is_tracked(pod) {
@@ -188,7 +190,7 @@ fn gather(view: &View<'_>, spec: &JobSpec, before: &JobStatus) -> Ends {
                 None => ends.noted_succeeded.insert(uid(pod)),
             };
             ends.new_success |= is_new;
-        } else if is_failed(spec, pod) {
+        } else if is_failed(spec, pod) && !(succeeded && pod_state::phase(pod) != "Failed") {
             let is_new = is_tracked(pod) && !ends.noted_failed.contains(&uid(pod));
             let meaning = meaning(spec, pod);
             note_index_failure(spec, pod, of_index, &meaning, &mut ends);
@@ -321,7 +323,7 @@ fn manage(view: &View<'_>, spec: &JobSpec, ends: &Ends, active: &[Arc<Pod>], pla
         return;
     }
     if spec.completion_mode.as_deref() == Some("Indexed") {
-        let busy: BTreeSet<i32> = active.iter().filter_map(|pod| pods::index(pod)).collect();
+        let busy: BTreeSet<i32> = active.iter().filter_map(|pod| index(pod)).collect();
         let open = (0..spec.completions.unwrap_or(0)).filter(|index| {
             !busy.contains(index) && !ends.completed.contains(index) && !ends.failed_indexes.contains(index)
         });

@@ -130,22 +130,22 @@ mod tests {
     #[test]
     fn a_silent_node_is_unknown_and_tainted_until_it_speaks() {
         let now = Time(Timestamp::UNIX_EPOCH);
-        let mut node = node("True");
-        assert_eq!(taints(&node, &now), None);
-        let status = silent_status(&node, &now).unwrap();
+        let mut silent = node("True");
+        assert_eq!(taints(&silent, &now), None);
+        let status = silent_status(&silent, &now).unwrap();
         let told: Vec<_> =
             status.conditions.iter().flatten().map(|c| (c.status.as_str(), c.reason.as_deref().unwrap())).collect();
         assert_eq!(told[0], ("Unknown", "NodeStatusUnknown"));
         assert_eq!(told[1], ("Unknown", "NodeStatusNeverUpdated"));
-        node.status = Some(status);
-        assert_eq!(silent_status(&node, &now), None);
-        let tainted = taints(&node, &now).unwrap();
+        silent.status = Some(status);
+        assert_eq!(silent_status(&silent, &now), None);
+        let tainted = taints(&silent, &now).unwrap();
         let expected = [(UNREACHABLE, "NoSchedule"), (UNREACHABLE, "NoExecute")];
         assert_eq!(keys(tainted.clone()), expected.map(|(k, e)| (k.to_owned(), e.to_owned())));
         let mut spec = NodeSpec { taints: Some(tainted), unschedulable: Some(true), ..NodeSpec::default() };
         let own = Taint { key: "mine".into(), effect: "NoExecute".into(), ..Taint::default() };
         spec.taints.as_mut().unwrap().push(own);
-        let mut well = super::tests::node("True");
+        let mut well = node("True");
         well.spec = Some(spec);
         let expected = [("mine", "NoExecute"), (UNSCHEDULABLE, "NoSchedule")];
         assert_eq!(keys(taints(&well, &now).unwrap()), expected.map(|(k, e)| (k.to_owned(), e.to_owned())));

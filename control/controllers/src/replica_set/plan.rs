@@ -153,7 +153,7 @@ fn conditions(target: &Target, now: Time, failure: Option<&Failure>) -> Option<V
         };
         let message = match error {
             SyncError::Api(error) => message_of(error),
-            other => other.to_string(),
+            SyncError::Json(_) | SyncError::NotYet(_) | SyncError::Several(_) => error.to_string(),
         };
         // A failure that lasts keeps its first text: rewriting it would wake every watcher each round.
         conditions.push(known.into_iter().next().unwrap_or_else(|| ReplicaSetCondition {

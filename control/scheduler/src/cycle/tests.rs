@@ -203,7 +203,7 @@ fn oracle(nodes: &[MadeNode], placed: &[(MadePod, usize)], pod: &MadePod, to: us
             placed.iter().filter(|(other, at)| other.app == pod.app && counted(&nodes[*at]) == Some(zone)).count()
         };
         let least = nodes.iter().filter_map(counted).map(count).min().unwrap_or(0);
-        count(zone) + 1 <= least + usize::try_from(skew).unwrap()
+        count(zone) < least + usize::try_from(skew).unwrap()
     });
     fits && wanted && port_free && company && affinity && spread
 }

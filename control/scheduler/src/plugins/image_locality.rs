@@ -1,4 +1,4 @@
-//! ImageLocality: prefers nodes that have the pod's images, the larger and the more widely known the better. From node
+//! `ImageLocality`: prefers nodes that have the pod's images, the larger and the more widely known the better. From node
 //! status; to the cycle. Pure.
 
 use crate::cluster_state::NodeIndex;

@@ -1,4 +1,4 @@
-//! InterPodAffinity: pods that want to be, or must not be, in one place with other pods. From classes of pods; to the
+//! `InterPodAffinity`: pods that want to be, or must not be, in one place with other pods. From classes of pods; to the
 //! cycle. Pure.
 
 use crate::cluster_state::{ClassRow, ClusterState, NO_VALUE, NodeIndex, Topology};

@@ -1,4 +1,4 @@
-//! NodeAffinity: node selectors and node affinity. From pods and nodes; to the cycle. Pure.
+//! `NodeAffinity`: node selectors and node affinity. From pods and nodes; to the cycle. Pure.
 
 use crate::cluster_state::NodeIndex;
 use crate::framework::{Cycle, Rejection, normalize};

@@ -1,4 +1,4 @@
-//! NodePorts: a port of a node's address is taken by one pod. From pods; to the cycle. Pure.
+//! `NodePorts`: a port of a node's address is taken by one pod. From pods; to the cycle. Pure.
 
 use crate::cluster_state::NodeIndex;
 use crate::framework::{Cycle, Rejection};

@@ -1,4 +1,4 @@
-//! NodeResourcesBalancedAllocation: prefers nodes on which cpu and memory would be used alike. From the columns; to the
+//! `NodeResourcesBalancedAllocation`: prefers nodes on which cpu and memory would be used alike. From the columns; to the
 //! cycle. Pure.
 
 use crate::cluster_state::NodeIndex;

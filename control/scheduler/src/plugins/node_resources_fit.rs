@@ -1,4 +1,4 @@
-//! NodeResourcesFit: requests fit into what is left; emptier nodes are preferred (`LeastAllocated`). From the columns;
+//! `NodeResourcesFit`: requests fit into what is left; emptier nodes are preferred (`LeastAllocated`). From the columns;
 //! to the cycle. Pure.
 
 use crate::cluster_state::NodeIndex;

@@ -1,4 +1,4 @@
-//! NodeUnschedulable: cordoned nodes take no pods, except those that tolerate it. From nodes; to the cycle. Pure.
+//! `NodeUnschedulable`: cordoned nodes take no pods, except those that tolerate it. From nodes; to the cycle. Pure.
 
 use super::taint_toleration::tolerates;
 use crate::cluster_state::NodeIndex;

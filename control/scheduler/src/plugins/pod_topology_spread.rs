@@ -1,4 +1,4 @@
-//! PodTopologySpread: pods that count together spread over places. From classes of pods; to the cycle. Pure.
+//! `PodTopologySpread`: pods that count together spread over places. From classes of pods; to the cycle. Pure.
 
 use super::taint_toleration::repels;
 use crate::cluster_state::{ClassRow, ClusterState, NO_VALUE, NodeIndex, NodeRow, Topology};

@@ -1,4 +1,4 @@
-//! TaintToleration: tainted nodes take only pods that tolerate the taints. From nodes; to the cycle. Pure.
+//! `TaintToleration`: tainted nodes take only pods that tolerate the taints. From nodes; to the cycle. Pure.
 
 use crate::cluster_state::NodeIndex;
 use crate::framework::{Cycle, Rejection, normalize};

@@ -159,10 +159,10 @@ fn a_rollback_reuses_the_old_set_with_a_new_revision_and_history_is_limited() {
         world.image(image);
         world.settle(|_| {});
     }
-    let revision = |set: &ReplicaSet| set.metadata.annotations.as_ref().unwrap()[revision::REVISION].clone();
+    let revision = |set: &ReplicaSet| set.metadata.annotations.as_ref().unwrap()[REVISION].clone();
     let revisions: Vec<String> = world.sets.iter().map(revision).collect();
     assert_eq!(revisions, ["4", "5", "6"]);
-    assert_eq!(world.deployment.metadata.annotations.as_ref().unwrap()[revision::REVISION], "6");
+    assert_eq!(world.deployment.metadata.annotations.as_ref().unwrap()[REVISION], "6");
     world.image("i:3");
     world.settle(|_| {});
     assert_eq!(world.sizes(), [2, 0, 0]);
