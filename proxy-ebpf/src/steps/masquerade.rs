@@ -1,6 +1,11 @@
 //! Pod → outside of the cluster, under the node's address; and back. From `uplink_egress` and `uplink_ingress`.
 
-use aya_ebpf::{helpers::generated::bpf_get_prandom_u32, programs::TcContext};
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    helpers::generated::{bpf_get_prandom_u32, bpf_loop},
+    programs::TcContext,
+};
 use skep_proxy_ebpf::{
     address::Address,
     maps::{config::NodeConfig, conntrack::KIND_MASQUERADE},
@@ -18,11 +23,6 @@ use super::{
     service_translate::Translated,
     transport::{self, Kind},
 };
-
-/// Ports tried for a new flow: first spread over the range by chance, then one after the other.
-const RANDOM_PORTS: u32 = 32;
-/// See [`RANDOM_PORTS`].
-const PORTS: u32 = 96;
 
 /// Gives a packet of a pod the node's address.
 #[inline(never)]
@@ -52,28 +52,52 @@ fn open(packet: &Packet, flow: &mut Flow, node: &NodeConfig) -> Result<(), DropR
     if range == 0 {
         return Err(DropReason::NoPortFree);
     }
-    let is_echo = flow.protocol == protocol::ICMP || flow.protocol == protocol::ICMPV6;
-    let mut port = random() % range;
-    for attempt in 0..PORTS {
-        let port_be = ((first + port) as u16).to_be();
-        flow.rewritten = flow.tuple.with_source(own, port_be);
-        if is_echo {
-            flow.rewritten.destination_port_be = port_be;
-        }
-        match conntrack::open(flow, KIND_MASQUERADE, 0) {
-            Opened::Yes => return Ok(()),
-            Opened::Taken => {}
-            Opened::Full => return Err(DropReason::ConntrackFull),
-        }
-        port = if attempt < RANDOM_PORTS { random() } else { port + 1 } % range;
+    let mut search = Search {
+        flow,
+        own,
+        first,
+        range,
+        // SAFETY: the helper takes nothing.
+        start: unsafe { bpf_get_prandom_u32() } % range,
+        result: Opened::Taken,
+    };
+    let callback: extern "C" fn(u64, *mut Search) -> u64 = try_port;
+    // SAFETY: the callback and its context have the shape the helper wants; both live until it returns.
+    let tried = unsafe { bpf_loop(range, callback as *mut c_void, (&raw mut search).cast(), 0) };
+    match search.result {
+        Opened::Yes if tried > 0 => Ok(()),
+        Opened::Full => Err(DropReason::ConntrackFull),
+        Opened::Yes | Opened::Taken => Err(DropReason::NoPortFree),
     }
-    Err(DropReason::NoPortFree)
 }
 
-#[inline(always)]
-fn random() -> u32 {
-    // SAFETY: the helper takes nothing.
-    unsafe { bpf_get_prandom_u32() }
+/// The search for a free port: from a random one on, through the whole range.
+struct Search {
+    flow: *mut Flow,
+    own: Address,
+    first: u32,
+    range: u32,
+    start: u32,
+    result: Opened,
+}
+
+/// Tries one port; 1 ends the search.
+extern "C" fn try_port(index: u64, search: *mut Search) -> u64 {
+    // SAFETY: `open` passes a live search with a live flow, which it does not touch meanwhile.
+    let search = unsafe { &mut *search };
+    // SAFETY: as above.
+    let flow = unsafe { &mut *search.flow };
+    if search.range == 0 {
+        return 1;
+    }
+    let port = search.first + (search.start + index as u32) % search.range;
+    let port_be = (port as u16).to_be();
+    flow.rewritten = flow.tuple.with_source(search.own, port_be);
+    if flow.protocol == protocol::ICMP || flow.protocol == protocol::ICMPV6 {
+        flow.rewritten.destination_port_be = port_be;
+    }
+    search.result = conntrack::open(flow, KIND_MASQUERADE, 0);
+    u64::from(search.result != Opened::Taken)
 }
 
 /// Gives a packet from outside the address of the pod it is for.

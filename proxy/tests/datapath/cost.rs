@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The verifier gives up at a million; a program that comes near cannot grow any more.
-const MOST_INSTRUCTIONS: u32 = 250_000;
+const MOST_INSTRUCTIONS: u32 = 100_000;
 
 #[test]
 fn the_verifier_has_little_to_do() {

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use skep_proxy::datapath::load::Run;
 use skep_proxy_ebpf::{
     maps::{
+        config::INDEX,
         node::{NodeValue, Reach},
         pod::{PodKey, PodValue},
     },
@@ -304,4 +305,33 @@ fn the_world_and_back() {
         let own = frame::tcp(SocketAddr::new(node, 50000), world, SYN, b"");
         assert_eq!(egress(&own).frame, ethernet(&own));
     }
+}
+
+#[test]
+fn every_free_port_is_found() {
+    if !may_run() {
+        return;
+    }
+    let bench = bench();
+    let mut config = bench.maps.config.get(&INDEX).unwrap().unwrap();
+    (config.snat_port_min, config.snat_port_max) = (20_000, 20_006);
+    bench.maps.config.put(&INDEX, &config).unwrap();
+    for Family { client, world, .. } in families() {
+        let send = |port: u16, to: SocketAddr| {
+            let from = SocketAddr::new(client.ip(), port);
+            bench.datapath.run(program::UPLINK_EGRESS, &ethernet(&frame::tcp(from, to, SYN, b""))).unwrap()
+        };
+        let mut ports: Vec<_> = (0..7).map(|flow| out(&send(50_000 + flow, world)).source.port()).collect();
+        ports.sort_unstable();
+        assert_eq!(ports, (20_000..=20_006).collect::<Vec<_>>());
+        assert_eq!(send(60_000, world).answer, DROP);
+        // Ports are free again towards another destination.
+        assert_eq!(send(60_000, SocketAddr::new(world.ip(), 444)).answer, CONTINUE);
+    }
+    assert_eq!(bench.dropped(DropReason::NoPortFree), 2);
+    // Flows end when they have been silent for long enough: half-open ones after a minute.
+    let now = skep_proxy::datapath::typed_maps::sweep::monotonic_ns().unwrap();
+    assert_eq!(bench.maps.sweep_conntrack(now).unwrap().expired, 0);
+    assert_eq!(bench.maps.sweep_conntrack(now + 120_000_000_000).unwrap().expired, 32);
+    assert!(bench.maps.conntrack.dump().unwrap().is_empty());
 }
