@@ -36,7 +36,6 @@ fn main() -> ExitCode {
     println!("cargo::rerun-if-changed={}", sources.join("src").display());
     println!("cargo::rerun-if-changed={}", sources.join("Cargo.toml").display());
     println!("cargo::rerun-if-env-changed=SKEP_EBPF");
-    println!("cargo::rerun-if-env-changed=PATH");
     match build(&sources) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {

@@ -14,6 +14,7 @@ mod packets;
 mod ping;
 mod pods;
 mod sockets;
+mod tables;
 
 /// Whether tests that change the kernel may run here.
 fn may_run() -> bool {
