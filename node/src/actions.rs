@@ -180,6 +180,9 @@ fn plan_init(
                     if let Some((reason, message)) = unhealthy(container, c, verdict) {
                         plan.stop.push(stop(c, reason, format!("{message}, will be restarted")));
                         plan.start.push((Role::Sidecar, container.name.clone()));
+                        if !later {
+                            return Init::Waiting;
+                        }
                     } else if !verdict.started && !later {
                         return Init::Waiting;
                     }

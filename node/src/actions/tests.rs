@@ -89,6 +89,9 @@ fn a_sidecar_must_have_started_before_the_next_and_is_restarted() {
     let running = state(vec![container("s", Phase::Running, 0)]);
     assert_eq!(starts(&plan(&pod, &running, &Verdicts::new())), Vec::<&str>::new());
     assert_eq!(starts(&plan(&pod, &running, &verdicts(&[("s", ok())]))), ["a"]);
+    let failed = verdicts(&[("s", Verdict { startup_failed: true, ..Verdict::default() })]);
+    let found = plan(&pod, &running, &failed);
+    assert_eq!((starts(&found), found.stop.len()), (vec!["s"], 1), "what follows waits for the next instance");
     let dead = vec![container("a", Phase::Running, 0), container("s", Phase::Exited, 0)];
     assert_eq!(starts_of(&pod, dead), ["s"]);
 }
