@@ -48,7 +48,7 @@ pub(crate) fn objects(cluster: &Cluster) -> anyhow::Result<()> {
     says(&["api-versions"], "apps/v1")?;
     let second = attempt(&mut cluster.kubectl(&["-n", "objects", "create", "configmap", "c"]))?;
     let error = String::from_utf8_lossy(&second.stderr).into_owned();
-    ensure!(error.contains("AlreadyExists"), "a second create: {error}");
+    ensure!(error.contains("already exists"), "a second create: {error}");
     let top = attempt(&mut cluster.kubectl(&["top", "nodes"]))?;
     ensure!(String::from_utf8_lossy(&top.stderr).contains("Metrics API not available"), "kubectl top: {top:?}");
     says(&["delete", "namespace", "objects", "--timeout=60s"], "deleted")?;
