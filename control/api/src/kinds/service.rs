@@ -116,11 +116,8 @@ fn drop_what_went_with_the_type(new: &mut Value, old: &Value) {
     };
     let balancer = |service: &Value| kind(service) == "LoadBalancer";
     let has_address = |service: &Value| kind(service) != "ExternalName";
-    let node_ports = |service: &Value| match kind(service).as_str() {
-        "NodePort" => true,
-        "LoadBalancer" => service["spec"]["allocateLoadBalancerNodePorts"] != json!(false),
-        _ => false,
-    };
+    // A balancer that needs no new node ports keeps those it has.
+    let node_ports = |service: &Value| matches!(kind(service).as_str(), "NodePort" | "LoadBalancer");
     let health = |service: &Value| balancer(service) && service["spec"]["externalTrafficPolicy"] == "Local";
     let ended = |needs: &dyn Fn(&Value) -> bool| needs(old) && !needs(new);
     let mut gone: Vec<&str> = Vec::new();

@@ -10,7 +10,6 @@ use skep_api::strategy::Part;
 
 use super::{Registry, Target};
 use crate::admission::{Attributes, resource_quota};
-use crate::identity::User;
 use crate::object::Object;
 use crate::status::ApiError;
 
@@ -65,27 +64,6 @@ impl Registry {
             return service::release(self, &object.to_value());
         }
         SideWrites::default()
-    }
-}
-
-/// Sets what only the request knows: who asks for a certificate.
-pub fn before_create(kind: &Kind, object: &mut Value, user: &User) {
-    if !is(kind, "certificates.k8s.io", "certificatesigningrequests") {
-        return;
-    }
-    let spec = meta::map_mut(object, "spec");
-    for field in ["username", "uid", "groups", "extra"] {
-        spec.remove(field);
-    }
-    spec.insert("username".to_owned(), json!(user.name));
-    if !user.uid.is_empty() {
-        spec.insert("uid".to_owned(), json!(user.uid));
-    }
-    if !user.groups.is_empty() {
-        spec.insert("groups".to_owned(), json!(user.groups));
-    }
-    if !user.extra.is_empty() {
-        spec.insert("extra".to_owned(), json!(user.extra));
     }
 }
 

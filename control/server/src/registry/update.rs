@@ -149,6 +149,13 @@ impl Registry {
         options.warnings.add(verdict.warnings);
         super::kinds::before_update(kind, part, &mut new, &old);
         object::prepare_update(kind, part, &mut new, &old);
+        if part == Part::Other("binding") {
+            // A pod's node is part of its spec, but giving it one is no change of what was asked for.
+            match old.pointer("/metadata/generation") {
+                Some(generation) => meta::metadata_mut(&mut new).insert("generation".to_owned(), generation.clone()),
+                None => meta::metadata_mut(&mut new).remove("generation"),
+            };
+        }
         object::validate_update(kind, part, &new, &old).map_err(|mut invalid| {
             // Both event APIs speak with the words of the core group.
             if kind.kind == "Event" {

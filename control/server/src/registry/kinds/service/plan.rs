@@ -112,6 +112,13 @@ pub fn families(service: &mut Value, old: Option<&Value>, served: &[&str]) -> Re
     }
     let ips = cluster_ips(service);
     let mut list = texts(spec(service, "ipFamilies"));
+    for (index, (ip, family)) in ips.iter().zip(&list).enumerate() {
+        if ip.contains(':') != (family == "IPv6") {
+            let path = Path::new("spec").child("clusterIPs").index(index);
+            let why = format!("expected an {family} value as indicated by `ipFamilies[{index}]`");
+            return Err(FieldError::invalid_text(&path, ip, why));
+        }
+    }
     for ip in ips.iter().skip(list.len()) {
         list.push(if ip.contains(':') { "IPv6".to_owned() } else { "IPv4".to_owned() });
     }
@@ -229,7 +236,8 @@ pub(super) fn set_node_port(service: &mut Value, place: &Place, port: u16) {
     }
 }
 
-/// Takes over what an update leaves out although the Service goes on needing it, and drops what it no longer needs.
+/// Takes over what an update leaves out although the Service goes on needing it, and drops the families of a Service that becomes a
+/// name. (The kind's strategy drops what else goes with a type.)
 pub fn before_update(new: &mut Value, old: &Value) {
     if needs_cluster_ip(old) && needs_cluster_ip(new) {
         let (held, held_list) = (spec(old, "clusterIP").clone(), spec(old, "clusterIPs").clone());
@@ -254,47 +262,20 @@ pub fn before_update(new: &mut Value, old: &Value) {
     if may_hold_node_ports(old) && needs_node_ports(new) {
         keep_node_ports(new, old);
     }
-    if may_hold_node_ports(old) && !may_hold_node_ports(new) {
-        drop_same_node_ports(new, old);
+    if !is_external_name(old) && is_external_name(new) {
+        for field in ["ipFamilies", "ipFamilyPolicy"] {
+            if spec(new, field) == spec(old, field) {
+                map_mut(new, "spec").remove(field);
+            }
+        }
     }
-    drop_unneeded(new, old);
     if needs_health_check_port(old) && needs_health_check_port(new) {
         let held = spec(old, "healthCheckNodePort").clone();
         let spec = map_mut(new, "spec");
         if spec.get("healthCheckNodePort").and_then(port_number).is_none() && !held.is_null() {
             spec.insert("healthCheckNodePort".to_owned(), held);
         }
-    } else if needs_health_check_port(old) && spec(new, "healthCheckNodePort") == spec(old, "healthCheckNodePort") {
-        map_mut(new, "spec").remove("healthCheckNodePort");
     }
-}
-
-/// Fields that the new type has no use for, when the client left them as they were.
-fn drop_unneeded(new: &mut Value, old: &Value) {
-    let uses_traffic_policy = |service: &Value| may_hold_node_ports(service) || has_external_ips(service);
-    let is_balancer = |service: &Value| service_type(service) == "LoadBalancer";
-    let mut fields: Vec<&str> = Vec::new();
-    if needs_cluster_ip(old) && is_external_name(new) && spec(old, "clusterIPs") == spec(new, "clusterIPs") {
-        fields.extend(["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]);
-    }
-    if !is_external_name(old) && is_external_name(new) {
-        fields.extend(["ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"]);
-    }
-    if uses_traffic_policy(old) && !uses_traffic_policy(new) {
-        fields.push("externalTrafficPolicy");
-    }
-    if is_balancer(old) && !is_balancer(new) {
-        fields.extend(["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
-    }
-    for field in fields {
-        if spec(new, field) == spec(old, field) {
-            map_mut(new, "spec").remove(field);
-        }
-    }
-}
-
-fn has_external_ips(service: &Value) -> bool {
-    spec(service, "externalIPs").as_array().is_some_and(|ips| !ips.is_empty())
 }
 
 fn keep_node_ports(new: &mut Value, old: &Value) {
@@ -312,19 +293,6 @@ fn keep_node_ports(new: &mut Value, old: &Value) {
         let kept = held.iter().find(|(n, p)| *n == name && !named.contains(p));
         if let (Some((_, kept)), Some(map)) = (kept, port.as_object_mut()) {
             map.insert("nodePort".to_owned(), json!(kept));
-        }
-    }
-}
-
-/// A change of type leaves the old node ports in the client's copy: they are dropped unless the client changed them.
-fn drop_same_node_ports(new: &mut Value, old: &Value) {
-    let held = node_ports(old);
-    let list = map_mut(new, "spec").get_mut("ports").and_then(Value::as_array_mut);
-    for port in list.into_iter().flatten() {
-        if port.get("nodePort").and_then(port_number).is_some_and(|p| held.contains(&p))
-            && let Some(map) = port.as_object_mut()
-        {
-            map.remove("nodePort");
         }
     }
 }

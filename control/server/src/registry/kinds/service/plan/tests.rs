@@ -49,10 +49,10 @@ fn updates_keep_what_they_leave_out() {
     assert_eq!(new["spec"]["clusterIPs"], json!(["10.96.0.7"]));
     assert_eq!(new["spec"]["ports"][0]["nodePort"], json!(30080));
     assert_eq!(missing_node_ports(&new), [Place::Port(1)]);
-    let mut plain = old.clone();
-    plain["spec"]["type"] = json!("ClusterIP");
-    before_update(&mut plain, &old);
-    assert_eq!(plain["spec"]["ports"][0]["nodePort"], Value::Null);
+    let mut name = old.clone();
+    name["spec"]["type"] = json!("ExternalName");
+    before_update(&mut name, &old);
+    assert_eq!(name["spec"]["ipFamilies"], Value::Null);
 }
 
 #[test]
