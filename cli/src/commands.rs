@@ -1,13 +1,13 @@
 //! One file per verb; the work is in the components and in [`crate::local`].
 
-pub(crate) mod server;
 pub(crate) mod controllers;
-pub(crate) mod scheduler;
-pub(crate) mod up;
 pub(crate) mod down;
-pub(crate) mod node;
 pub(crate) mod image;
+pub(crate) mod node;
+pub(crate) mod scheduler;
+pub(crate) mod server;
 pub(crate) mod svc;
+pub(crate) mod up;
 
 use tokio::signal::unix::{SignalKind, signal};
 

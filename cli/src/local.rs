@@ -6,11 +6,11 @@
 //! ```
 //! Everything is derived from the cluster's plan on disk, so `up` starts what is not running and `down` finds all there is.
 
-pub(crate) mod plan;
+pub(crate) mod cgroup;
+pub(crate) mod containerd;
 pub(crate) mod namespace;
 pub(crate) mod network;
-pub(crate) mod cgroup;
+pub(crate) mod plan;
 pub(crate) mod process;
-pub(crate) mod containerd;
-pub(crate) mod start;
 pub(crate) mod remove;
+pub(crate) mod start;

@@ -50,12 +50,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     for pod in pods.lines() {
         answers(&mut kubectl(&["exec", pod, "--", "/bin/endpoint", "get", &url, "3"]), pod)?;
     }
-    answer_on_nodes(
-        &skep,
-        &args.name,
-        &shell::output(&mut kubectl(&["get", "nodes", "-o", "name"]))?,
-        &url,
-    )?;
+    answer_on_nodes(&skep, &args.name, &shell::output(&mut kubectl(&["get", "nodes", "-o", "name"]))?, &url)?;
     shell::run(Command::new(&skep).args(["svc", "ls", "--name", &args.name]))?;
     println!("\nthe cluster is up: kubectl --context skep-{} get pods -A; `cargo xtask down` removes it", args.name);
     Ok(())
@@ -95,11 +90,7 @@ fn answer_on_nodes(skep: &Path, cluster: &str, nodes: &str, url: &str) -> anyhow
     let endpoint = shell::target_dir().join("images/endpoint");
     for node in nodes.lines().filter_map(|n| n.strip_prefix("node/")) {
         let mut command = Command::new(skep);
-        command.args(["node", "exec", "--name", cluster, node, "--"]).arg(&endpoint).args([
-            "get",
-            url,
-            "3",
-        ]);
+        command.args(["node", "exec", "--name", cluster, node, "--"]).arg(&endpoint).args(["get", url, "3"]);
         answers(&mut command, &format!("node {node}"))?;
     }
     Ok(())

@@ -77,11 +77,7 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<(
     // Upstream gives each control loop a service account of its own; ours share a process with the API server and its keys.
     let mut manager = User::component("system:kube-controller-manager");
     manager.groups.push("system:masters".to_owned());
-    let controllers = skep_controllers::run(
-        controllers(&args, &pki).try_into()?,
-        client(manager),
-        stop.clone(),
-    );
+    let controllers = skep_controllers::run(controllers(&args, &pki).try_into()?, client(manager), stop.clone());
     let scheduler = skep_scheduler::run(
         skep_scheduler::Args { leader_elect: elects(&args), ..skep_scheduler::Args::default() }.try_into()?,
         client(User::component("system:kube-scheduler")),
@@ -158,7 +154,8 @@ fn controllers(args: &Args, pki: &ClusterPki) -> skep_controllers::Args {
 
 /// What clients may call the server by.
 fn names(args: &Args) -> anyhow::Result<Names> {
-    let mut names = Names { dns: Vec::new(), addresses: vec![IpAddr::from([127, 0, 0, 1])], domain: args.cluster_domain.clone() };
+    let mut names =
+        Names { dns: Vec::new(), addresses: vec![IpAddr::from([127, 0, 0, 1])], domain: args.cluster_domain.clone() };
     if args.bind.ip().is_unspecified() {
         names.addresses.extend(machine_addresses()?);
     } else {

@@ -54,6 +54,9 @@ pub(super) fn kubeconfig_file(named: Option<PathBuf>) -> anyhow::Result<PathBuf>
     let first = named.as_deref().and_then(|list| std::env::split_paths(list).find(|p| !p.as_os_str().is_empty()));
     match first {
         Some(file) => Ok(file),
-        None => Ok(PathBuf::from(std::env::var_os("HOME").context("HOME is not set: name the file with --kubeconfig")?).join(".kube/config")),
+        None => {
+            Ok(PathBuf::from(std::env::var_os("HOME").context("HOME is not set: name the file with --kubeconfig")?)
+                .join(".kube/config"))
+        }
     }
 }

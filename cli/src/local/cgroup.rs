@@ -9,7 +9,10 @@ use anyhow::{Context as _, bail};
 
 /// Where cgroup v2 is mounted.
 pub(crate) fn unified() -> anyhow::Result<PathBuf> {
-    mounts()?.into_iter().find_map(|(kind, path)| (kind == "cgroup2").then_some(path)).context("cgroup v2 is not mounted: mount -t cgroup2 none /sys/fs/cgroup/unified")
+    mounts()?
+        .into_iter()
+        .find_map(|(kind, path)| (kind == "cgroup2").then_some(path))
+        .context("cgroup v2 is not mounted: mount -t cgroup2 none /sys/fs/cgroup/unified")
 }
 
 /// Every hierarchy: file system type and mount point, from /proc/self/mountinfo.

@@ -14,14 +14,21 @@ pub(crate) fn ensure(path: &Path) -> anyhow::Result<()> {
     }
     let directory = path.parent().context("a namespace lies in a directory")?;
     fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
-    OpenOptions::new().create(true).truncate(false).write(true).open(path).with_context(|| format!("create {}", path.display()))?;
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .with_context(|| format!("create {}", path.display()))?;
     // A thread of its own: a namespace belongs to a thread, and this one ends with it.
     let target = path.to_owned();
     let made = std::thread::spawn(move || -> nix::Result<()> {
         unshare(CloneFlags::CLONE_NEWNET)?;
         mount(Some("/proc/thread-self/ns/net"), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
     });
-    made.join().map_err(|_| anyhow!("the thread that makes the namespace panicked"))?.with_context(|| format!("make network namespace {}", path.display()))
+    made.join()
+        .map_err(|_| anyhow!("the thread that makes the namespace panicked"))?
+        .with_context(|| format!("make network namespace {}", path.display()))
 }
 
 /// Removes the namespace; what runs in it keeps it alive until it ends.
@@ -30,7 +37,9 @@ pub(crate) fn remove(path: &Path) -> anyhow::Result<()> {
         umount2(path, MntFlags::MNT_DETACH).with_context(|| format!("unmount {}", path.display()))?;
     }
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).with_context(|| format!("remove {}", path.display())),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
         _ => Ok(()),
     }
 }

@@ -31,7 +31,12 @@ pub(crate) async fn ensure_bridge(plan: &Plan) -> anyhow::Result<()> {
         let bridge = match index(&netlink, &name).await? {
             Some(bridge) => bridge,
             None => {
-                netlink.link().add(LinkBridge::new(&name).build()).execute().await.with_context(|| format!("make bridge {name}"))?;
+                netlink
+                    .link()
+                    .add(LinkBridge::new(&name).build())
+                    .execute()
+                    .await
+                    .with_context(|| format!("make bridge {name}"))?;
                 index(&netlink, &name).await?.with_context(|| format!("bridge {name} vanished"))?
             }
         };
@@ -41,12 +46,30 @@ pub(crate) async fn ensure_bridge(plan: &Plan) -> anyhow::Result<()> {
         add_address(&netlink, bridge, v6.into(), 64).await?;
         set_up(&netlink, bridge).await?;
         for (network, length) in [plan.pods_v4(), plan.services_v4()] {
-            let route = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(network, length).output_interface(bridge).build();
-            netlink.route().add(route).replace().execute().await.with_context(|| format!("route {network}/{length} to {name}"))?;
+            let route = RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(network, length)
+                .output_interface(bridge)
+                .build();
+            netlink
+                .route()
+                .add(route)
+                .replace()
+                .execute()
+                .await
+                .with_context(|| format!("route {network}/{length} to {name}"))?;
         }
         for (network, length) in [plan.pods_v6(), plan.services_v6()] {
-            let route = RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(network, length).output_interface(bridge).build();
-            netlink.route().add(route).replace().execute().await.with_context(|| format!("route {network}/{length} to {name}"))?;
+            let route = RouteMessageBuilder::<Ipv6Addr>::new()
+                .destination_prefix(network, length)
+                .output_interface(bridge)
+                .build();
+            netlink
+                .route()
+                .add(route)
+                .replace()
+                .execute()
+                .await
+                .with_context(|| format!("route {network}/{length} to {name}"))?;
         }
         Ok(())
     })
@@ -64,12 +87,27 @@ pub(crate) async fn ensure_node(plan: &Plan, node: &Node) -> anyhow::Result<()> 
             let inside = fs::File::open(&path).with_context(|| format!("open {}", path.display()))?;
             // The far end is made under a passing name and moved in, where it becomes the uplink.
             let passing = format!("{cable:.13}~p");
-            netlink.link().add(LinkVeth::new(&cable, &passing).build()).execute().await.with_context(|| format!("make cable {cable}"))?;
+            netlink
+                .link()
+                .add(LinkVeth::new(&cable, &passing).build())
+                .execute()
+                .await
+                .with_context(|| format!("make cable {cable}"))?;
             let far = index(&netlink, &passing).await?.context("the cable's far end vanished")?;
             let near = index(&netlink, &cable).await?.context("the cable vanished")?;
             let moved = LinkUnspec::new_with_index(far).name(UPLINK).setns_by_fd(inside.as_raw_fd()).build();
-            netlink.link().set(moved).execute().await.with_context(|| format!("move the cable into {}", path.display()))?;
-            netlink.link().set(LinkUnspec::new_with_index(near).controller(bridge).up().build()).execute().await.with_context(|| format!("plug {cable}"))?;
+            netlink
+                .link()
+                .set(moved)
+                .execute()
+                .await
+                .with_context(|| format!("move the cable into {}", path.display()))?;
+            netlink
+                .link()
+                .set(LinkUnspec::new_with_index(near).controller(bridge).up().build())
+                .execute()
+                .await
+                .with_context(|| format!("plug {cable}"))?;
         }
         Ok(())
     })
@@ -80,7 +118,8 @@ pub(crate) async fn ensure_node(plan: &Plan, node: &Node) -> anyhow::Result<()> 
         with_netlink(async |netlink| {
             skip_address_detection(UPLINK)?;
             for device in ["lo", UPLINK] {
-                let device = index(&netlink, device).await?.with_context(|| format!("the namespace has no {device}"))?;
+                let device =
+                    index(&netlink, device).await?.with_context(|| format!("the namespace has no {device}"))?;
                 set_up(&netlink, device).await?;
             }
             let uplink = index(&netlink, UPLINK).await?.context("the uplink vanished")?;
@@ -88,11 +127,17 @@ pub(crate) async fn ensure_node(plan: &Plan, node: &Node) -> anyhow::Result<()> 
             add_address(&netlink, uplink, ipv6.into(), 64).await?;
             // Service addresses need a route before the datapath can translate them; without an uplink there is no default route.
             for (network, length) in [inside.services_v4()] {
-                let route = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(network, length).output_interface(uplink).build();
+                let route = RouteMessageBuilder::<Ipv4Addr>::new()
+                    .destination_prefix(network, length)
+                    .output_interface(uplink)
+                    .build();
                 netlink.route().add(route).replace().execute().await.context("route the Service range")?;
             }
             for (network, length) in [inside.services_v6()] {
-                let route = RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(network, length).output_interface(uplink).build();
+                let route = RouteMessageBuilder::<Ipv6Addr>::new()
+                    .destination_prefix(network, length)
+                    .output_interface(uplink)
+                    .build();
                 netlink.route().add(route).replace().execute().await.context("route the Service range")?;
             }
             Ok(())
@@ -129,14 +174,22 @@ async fn set_up(netlink: &Handle, index: u32) -> anyhow::Result<()> {
 }
 
 async fn add_address(netlink: &Handle, index: u32, address: IpAddr, length: u8) -> anyhow::Result<()> {
-    netlink.address().add(index, address, length).replace().execute().await.with_context(|| format!("add address {address}/{length}"))
+    netlink
+        .address()
+        .add(index, address, length)
+        .replace()
+        .execute()
+        .await
+        .with_context(|| format!("add address {address}/{length}"))
 }
 
 /// The plan makes addresses unique: waiting a second for duplicates would only delay the start.
 fn skip_address_detection(device: &str) -> anyhow::Result<()> {
     let file = format!("/proc/sys/net/ipv6/conf/{device}/accept_dad");
     match fs::write(&file, "0") {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).with_context(|| format!("write {file}")),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("write {file}"))
+        }
         _ => Ok(()),
     }
 }

@@ -41,7 +41,8 @@ impl Plan {
     /// # Errors
     /// When there is none by that name.
     pub(crate) fn load(name: &str) -> anyhow::Result<Self> {
-        Self::find(name)?.with_context(|| format!("there is no local cluster named {name:?}: `skep up --name {name}` makes one"))
+        Self::find(name)?
+            .with_context(|| format!("there is no local cluster named {name:?}: `skep up --name {name}` makes one"))
     }
 
     /// The plan on disk, if there is one.
@@ -49,7 +50,9 @@ impl Plan {
         check_name(name)?;
         let file = clusters_dir().join(name).join("cluster.json");
         match fs::read(&file) {
-            Ok(text) => Ok(Some(serde_json::from_slice(&text).with_context(|| format!("{} is damaged", file.display()))?)),
+            Ok(text) => {
+                Ok(Some(serde_json::from_slice(&text).with_context(|| format!("{} is damaged", file.display()))?))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("read {}", file.display())),
         }
@@ -63,7 +66,9 @@ impl Plan {
         }
         fs::create_dir_all(clusters_dir()).with_context(|| format!("create {}", clusters_dir().display()))?;
         let lock = File::create(clusters_dir().join(".lock")).context("create the lock of the clusters directory")?;
-        let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno).context("lock the clusters directory")?;
+        let _lock = Flock::lock(lock, FlockArg::LockExclusive)
+            .map_err(|(_, errno)| errno)
+            .context("lock the clusters directory")?;
         let mut plan = match Self::find(name)? {
             Some(plan) => plan,
             None => Self { name: name.to_owned(), index: free_index()?, nodes },

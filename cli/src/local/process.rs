@@ -35,7 +35,11 @@ impl Process {
         for directory in [self.run_directory.as_path(), self.log.parent().unwrap_or_else(|| Path::new("/"))] {
             fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
         }
-        let log = File::options().create(true).append(true).open(&self.log).with_context(|| format!("open {}", self.log.display()))?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .with_context(|| format!("open {}", self.log.display()))?;
         // We start ourselves, which joins the cgroup and the namespace and becomes the program: so its first socket is in the right place.
         let me = std::env::current_exe().context("find our own binary")?;
         let mut command = Command::new(me);
@@ -52,8 +56,10 @@ impl Process {
             .current_dir("/")
             .spawn()
             .with_context(|| format!("start {}", self.name))?;
-        let start = start_time(child.id()).with_context(|| format!("{} ended at once; see {}", self.name, self.log.display()))?;
-        fs::write(self.pid_file(), format!("{} {start}", child.id())).with_context(|| format!("write {}", self.pid_file().display()))?;
+        let start = start_time(child.id())
+            .with_context(|| format!("{} ended at once; see {}", self.name, self.log.display()))?;
+        fs::write(self.pid_file(), format!("{} {start}", child.id()))
+            .with_context(|| format!("write {}", self.pid_file().display()))?;
         Ok(true)
     }
 

@@ -43,7 +43,8 @@ pub(crate) async fn cluster(plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<(
         let runtime = containerd(plan, &node)?;
         let started = [&runtime, &kubelet(plan, &node)?, &agent(plan, &node)?]
             .map(|process| process.ensure().map(|new| new.then_some(process.name)));
-        let started: Vec<&str> = started.into_iter().collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect();
+        let started: Vec<&str> =
+            started.into_iter().collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect();
         if !started.is_empty() {
             say(&format!("node {} ({}): {}", node.name, node.ipv4, started.join(", ")));
         }
@@ -115,7 +116,8 @@ fn write_node_files(plan: &Plan, node: &Node, pki: &ClusterPki) -> anyhow::Resul
         let certificate = pki.kubelet(&node.name, vec![node.ipv4.into(), node.ipv6.into()])?;
         write_secret(&directory.join("kubelet.key"), &certificate.key_pem)?;
         fs::write(directory.join("kubelet.crt"), &certificate.cert_pem)?;
-        kubeconfig(plan, pki, &format!("system:node:{}", node.name), certificate).write(&directory.join("kubelet.kubeconfig"))?;
+        kubeconfig(plan, pki, &format!("system:node:{}", node.name), certificate)
+            .write(&directory.join("kubelet.kubeconfig"))?;
     }
     if !directory.join("agent.kubeconfig").exists() {
         let certificate = pki.ca().issue(&Request::client("system:kube-proxy", Some("system:node-proxier")))?;
@@ -128,7 +130,13 @@ fn write_node_files(plan: &Plan, node: &Node, pki: &ClusterPki) -> anyhow::Resul
 fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path).with_context(|| format!("create {}", path.display()))?;
+    let mut file = fs::File::options()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("create {}", path.display()))?;
     file.write_all(text.as_bytes()).with_context(|| format!("write {}", path.display()))
 }
 
@@ -144,7 +152,9 @@ fn install_plugin(directory: &Path) -> anyhow::Result<()> {
     // Runtimes before containerd 1.7 execute a plugin named `loopback`; ours answers to that name too.
     let loopback = directory.join("loopback");
     match std::os::unix::fs::symlink("skep-cni", &loopback) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error).with_context(|| format!("link {}", loopback.display())),
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(error).with_context(|| format!("link {}", loopback.display()))
+        }
         _ => Ok(()),
     }
 }
@@ -173,53 +183,68 @@ pub(super) fn server(plan: &Plan) -> anyhow::Result<Process> {
 /// A node's runtime.
 pub(super) fn containerd(plan: &Plan, node: &Node) -> anyhow::Result<Process> {
     let program = find("containerd").context("containerd is not installed: apt-get install containerd")?;
-    Ok(node_process(plan, node, "containerd", vec![
-        program.display().to_string(),
-        format!("--config={}", plan.node_directory(node).join("containerd.toml").display()),
-        "--log-level=warn".into(),
-    ]))
+    Ok(node_process(
+        plan,
+        node,
+        "containerd",
+        vec![
+            program.display().to_string(),
+            format!("--config={}", plan.node_directory(node).join("containerd.toml").display()),
+            "--log-level=warn".into(),
+        ],
+    ))
 }
 
 /// A node's kubelet.
 pub(super) fn kubelet(plan: &Plan, node: &Node) -> anyhow::Result<Process> {
     let directory = plan.node_directory(node);
     let dns = crate::commands::server::dns_address(plan.services_v4().0.into());
-    Ok(node_process(plan, node, "kubelet", vec![
-        me()?,
-        "kubelet".into(),
-        format!("--kubeconfig={}", directory.join("kubelet.kubeconfig").display()),
-        format!("--node-name={}", node.name),
-        format!("--node-ip={},{}", node.ipv4, node.ipv6),
-        format!("--root-dir={}", directory.join("kubelet").display()),
-        format!("--pod-log-dir={}", directory.join("logs/pods").display()),
-        format!("--container-runtime-endpoint=unix://{}", plan.containerd_socket(node).display()),
-        format!("--cgroup-root={}", plan.node_cgroup(node)),
-        format!("--cluster-dns={dns}"),
-        "--cluster-domain=cluster.local".into(),
-        // Without an uplink the machine's resolvers cannot be reached.
-        "--resolv-conf=/dev/null".into(),
-        format!("--listen={}:10250", node.ipv4),
-        format!("--tls-cert={}", directory.join("kubelet.crt").display()),
-        format!("--tls-key={}", directory.join("kubelet.key").display()),
-        format!("--client-ca={}", directory.join("ca.crt").display()),
-    ]))
+    Ok(node_process(
+        plan,
+        node,
+        "kubelet",
+        vec![
+            me()?,
+            "kubelet".into(),
+            format!("--kubeconfig={}", directory.join("kubelet.kubeconfig").display()),
+            format!("--node-name={}", node.name),
+            format!("--node-ip={},{}", node.ipv4, node.ipv6),
+            format!("--root-dir={}", directory.join("kubelet").display()),
+            format!("--pod-log-dir={}", directory.join("logs/pods").display()),
+            format!("--container-runtime-endpoint=unix://{}", plan.containerd_socket(node).display()),
+            format!("--cgroup-root={}", plan.node_cgroup(node)),
+            format!("--cluster-dns={dns}"),
+            "--cluster-domain=cluster.local".into(),
+            // Without an uplink the machine's resolvers cannot be reached.
+            "--resolv-conf=/dev/null".into(),
+            format!("--listen={}:10250", node.ipv4),
+            format!("--tls-cert={}", directory.join("kubelet.crt").display()),
+            format!("--tls-key={}", directory.join("kubelet.key").display()),
+            format!("--client-ca={}", directory.join("ca.crt").display()),
+        ],
+    ))
 }
 
 /// A node's network agent.
 pub(super) fn agent(plan: &Plan, node: &Node) -> anyhow::Result<Process> {
     let directory = plan.node_directory(node);
     let cgroup = cgroup::ensure(&plan.node_cgroup(node))?;
-    Ok(node_process(plan, node, "agent", vec![
-        me()?,
-        "proxy".into(),
-        format!("--kubeconfig={}", directory.join("agent.kubeconfig").display()),
-        format!("--node-name={}", node.name),
-        format!("--pin-dir={}", plan.pin_directory(node).display()),
-        format!("--cgroup={}", cgroup.display()),
-        format!("--cni-conf-dir={}", directory.join("cni/net.d").display()),
-        format!("--cni-state-dir={}", directory.join("cni/state").display()),
-        format!("--uplink={UPLINK}"),
-    ]))
+    Ok(node_process(
+        plan,
+        node,
+        "agent",
+        vec![
+            me()?,
+            "proxy".into(),
+            format!("--kubeconfig={}", directory.join("agent.kubeconfig").display()),
+            format!("--node-name={}", node.name),
+            format!("--pin-dir={}", plan.pin_directory(node).display()),
+            format!("--cgroup={}", cgroup.display()),
+            format!("--cni-conf-dir={}", directory.join("cni/net.d").display()),
+            format!("--cni-state-dir={}", directory.join("cni/state").display()),
+            format!("--uplink={UPLINK}"),
+        ],
+    ))
 }
 
 fn node_process(plan: &Plan, node: &Node, name: &'static str, command: Vec<String>) -> Process {
@@ -239,7 +264,8 @@ fn me() -> anyhow::Result<String> {
 
 /// A client with the rights of a kubeconfig file.
 pub(crate) async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
-    let document = kube::config::Kubeconfig::read_from(kubeconfig).with_context(|| format!("read {}", kubeconfig.display()))?;
+    let document =
+        kube::config::Kubeconfig::read_from(kubeconfig).with_context(|| format!("read {}", kubeconfig.display()))?;
     let config = Config::from_custom_kubeconfig(document, &kube::config::KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)
 }
@@ -255,7 +281,11 @@ async fn ready(client: &Client, server: &Process) -> anyhow::Result<()> {
             }
             Ok(_) | Err(_) if Instant::now() < end => tokio::time::sleep(Duration::from_millis(20)).await,
             Ok(text) => bail!("the API server is not ready after {PATIENCE:?}: {text}"),
-            Err(error) => return Err(error).with_context(|| format!("the API server does not answer after {PATIENCE:?}; see {}", server.log.display())),
+            Err(error) => {
+                return Err(error).with_context(|| {
+                    format!("the API server does not answer after {PATIENCE:?}; see {}", server.log.display())
+                });
+            }
         }
     }
 }
@@ -264,7 +294,10 @@ async fn ready(client: &Client, server: &Process) -> anyhow::Result<()> {
 async fn nodes_ready(plan: &Plan, client: &Client) -> anyhow::Result<()> {
     let mut waiting: Vec<Node> = plan.nodes().collect();
     let watch = async {
-        let mut nodes = watcher(Api::<ApiNode>::all(client.clone()), watcher::Config::default()).default_backoff().applied_objects().boxed();
+        let mut nodes = watcher(Api::<ApiNode>::all(client.clone()), watcher::Config::default())
+            .default_backoff()
+            .applied_objects()
+            .boxed();
         while let Some(node) = nodes.try_next().await? {
             if is_ready(&node) {
                 waiting.retain(|n| node.metadata.name.as_deref() != Some(n.name.as_str()));
@@ -282,7 +315,13 @@ async fn nodes_ready(plan: &Plan, client: &Client) -> anyhow::Result<()> {
     for node in &waiting {
         for process in [containerd(plan, node)?, kubelet(plan, node)?, agent(plan, node)?] {
             let state = if process.pid()?.is_some() { "runs" } else { "has ended" };
-            report.push_str(&format!("\nnode {}: {} {state}; the end of {}:\n{}\n", node.name, process.name, process.log.display(), process.last_words()));
+            report.push_str(&format!(
+                "\nnode {}: {} {state}; the end of {}:\n{}\n",
+                node.name,
+                process.name,
+                process.log.display(),
+                process.last_words()
+            ));
         }
     }
     bail!("not Ready after {PATIENCE:?}: {report}")
