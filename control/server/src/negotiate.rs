@@ -111,6 +111,18 @@ fn is_for_people(headers: &HeaderMap) -> bool {
     ["curl", "Wget", "Mozilla/5.0"].iter().any(|start| agent.starts_with(start))
 }
 
+/// Whether the client asks for the metadata of a list where there is one object (true), or of one object where there is a list (false).
+#[must_use]
+pub fn wrong_partial(headers: &HeaderMap, shape: Shape) -> Option<bool> {
+    let first = headers.get(ACCEPT)?.to_str().ok()?.split(',').next()?;
+    let kind = first.split(';').find_map(|part| part.trim().strip_prefix("as="))?;
+    match (kind, shape) {
+        ("PartialObjectMetadataList", Shape::One) => Some(true),
+        ("PartialObjectMetadata", Shape::List) => Some(false),
+        _ => None,
+    }
+}
+
 fn accepted(headers: &HeaderMap, shape: Shape) -> Result<(Format, View), ApiError> {
     let mut clauses: Vec<(f32, &str)> = headers
         .get_all(ACCEPT)

@@ -114,7 +114,12 @@ impl ApiError {
     /// 406: the media type is known, but not with these parameters.
     #[must_use]
     pub fn no_such_view(accepted: &str) -> Self {
-        let message = format!("only the following media types are accepted: {accepted}");
+        Self::wrong_view(&format!("only the following media types are accepted: {accepted}"))
+    }
+
+    /// 406: the view asked for does not fit what is asked for.
+    #[must_use]
+    pub fn wrong_view(message: &str) -> Self {
         Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message, Value::Null)
     }
 

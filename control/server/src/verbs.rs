@@ -13,13 +13,13 @@ pub mod watch;
 
 use std::sync::Arc;
 
-use http::{Method, StatusCode};
+use http::Method;
 use skep_api::kinds::{Kind, Scope};
 use skep_api::strategy::Part;
 
 use crate::answer::{self, Answer, Display};
 use crate::api::Api;
-use crate::negotiate::{Shape, wanted};
+use crate::negotiate::{Shape, wanted, wrong_partial};
 use crate::registry::Target;
 use crate::request::Request;
 use crate::status::ApiError;
@@ -137,11 +137,21 @@ pub fn namespace<'a>(request: &'a Request, target: &Target) -> &'a str {
 pub fn display(request: &Request, shape: Shape) -> Result<Display, ApiError> {
     let include = IncludeObject::parse(request.query.text("includeObject"))
         .map_err(|why| ApiError::bad_request(why.to_string()))?;
+    if let Some(of_list) = wrong_partial(&request.headers, shape) {
+        return Err(wrong_view(request, of_list));
+    }
     Ok(Display { wanted: wanted(&request.headers, &request.query, shape)?, include })
 }
 
-/// The code of a finished write.
-#[must_use]
-pub fn created_code(created: bool) -> StatusCode {
-    if created { StatusCode::CREATED } else { StatusCode::OK }
+/// Upstream names its own Go type here.
+fn wrong_view(request: &Request, of_list: bool) -> ApiError {
+    let info = &request.info;
+    let kind = skep_api::kinds::builtin().by_resource(&info.group, &info.version, &info.resource);
+    let kind = kind.map(|k| k.kind.as_str()).unwrap_or_default();
+    let package = info.group.split('.').next().filter(|p| !p.is_empty()).unwrap_or("core");
+    ApiError::wrong_view(&if of_list {
+        format!("you requested PartialObjectMetadataList, but the requested object is not a list (*{package}.{kind})")
+    } else {
+        format!("you requested PartialObjectMetadata, but the requested object is a list (*{package}.{kind}List)")
+    })
 }
