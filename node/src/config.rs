@@ -1,4 +1,4 @@
-//! Settings of the kubelet, checked; from [`args`](crate::args); to [`run`](crate::run). Pure.
+//! Settings of the kubelet, checked; from [`args`](crate::args); to [`run`](mod@crate::run). Pure.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

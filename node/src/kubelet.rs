@@ -1,4 +1,4 @@
-//! What all parts of one kubelet share; made once in [`run`](crate::run); used by the pod workers, the server and the node
+//! What all parts of one kubelet share; made once in [`run`](mod@crate::run); used by the pod workers, the server and the node
 //! reports. The handles perform IO.
 
 use std::collections::{BTreeMap, HashMap};

@@ -14,20 +14,29 @@
 //! Invariant: containers without our labels are never touched; what runs is never stopped before all sources of pods have
 //! delivered their first full list.
 
+// start
 pub mod args;
 pub mod config;
 pub mod run;
 
+// the walk
+pub mod pod_source;
+
+pub mod pods;
+
+pub mod pod_worker;
+
 pub mod actions;
 pub mod admission;
-pub mod cri;
-pub mod pod_source;
-pub mod pod_worker;
-pub mod pods;
+
 pub mod spec;
+
+pub mod cri;
+
 pub mod status;
 pub mod status_publisher;
 
+// what the worker uses on the way
 pub mod cgroups;
 pub mod directories;
 pub mod events;
@@ -40,16 +49,19 @@ pub mod probes;
 pub mod relist;
 pub mod volumes;
 
+// the node itself
 pub mod health;
 pub mod lease;
 pub mod machine;
 pub mod node_status;
 
+// beside the walk
 pub mod image;
 pub mod log_format;
 pub mod log_rotation;
 pub mod server;
 
+// questions of numbers and specs
 pub mod backoff;
 pub mod pod;
 pub mod quantity;

@@ -1,4 +1,4 @@
-//! Puts the kubelet together and runs it until it is told to stop; from [`config`](crate::config); to every part. Performs IO.
+//! Puts the kubelet together and runs it until it is told to stop; from [`config`]; to every part. Performs IO.
 
 use std::collections::HashSet;
 use std::sync::Arc;

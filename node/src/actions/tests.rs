@@ -1,3 +1,5 @@
+//! Tests of [`actions`](super): one spec and state each, and the plan.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of [`pod`](super): defaults, classes, roles.
+
 use serde_json::json;
 
 use super::*;

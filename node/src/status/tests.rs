@@ -1,3 +1,5 @@
+//! Tests of [`status`](super): states of containers, and what is reported.
+
 use serde_json::{Value, json};
 
 use super::*;

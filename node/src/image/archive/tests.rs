@@ -1,3 +1,5 @@
+//! Tests of [`archive`](super): archives made in memory.
+
 use super::*;
 
 fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {

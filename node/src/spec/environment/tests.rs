@@ -1,3 +1,5 @@
+//! Tests of [`environment`](super): every source of a value, and the words of what is missing.
+
 use serde_json::json;
 
 use super::*;
