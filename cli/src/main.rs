@@ -64,16 +64,16 @@ fn dispatch(verb: Verb) -> anyhow::Result<()> {
 
 async fn run(verb: Verb) -> anyhow::Result<()> {
     match verb {
-        Verb::Up(args) => commands::up::run(args).await,
+        Verb::Up(args) => Box::pin(commands::up::run(args)).await,
         Verb::Down(args) => commands::down::run(args).await,
         Verb::Svc(verb) => commands::svc::run(verb),
         Verb::Image(verb) => commands::image::run(verb).await,
         Verb::Node(verb) => commands::node::run(verb),
-        Verb::Server(args) => commands::server::run(args, component()).await,
+        Verb::Server(args) => Box::pin(commands::server::run(args, component())).await,
         Verb::Controllers(args) => commands::controllers::run(args, component()).await,
         Verb::Scheduler(args) => commands::scheduler::run(args, component()).await,
-        Verb::Kubelet(args) => skep_node::run(args.try_into()?, component()).await,
-        Verb::Proxy(args) => skep_proxy::run(args.try_into()?, component()).await,
+        Verb::Kubelet(args) => Box::pin(skep_node::run(args.try_into()?, component())).await,
+        Verb::Proxy(args) => Box::pin(skep_proxy::run(args.try_into()?, component())).await,
     }
 }
 

@@ -94,10 +94,7 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<(
         Err(error) => Err(error.context(format!("{what} failed"))),
     };
     let outcome = tokio::try_join!(
-        async {
-            server.serve().await;
-            ended("the API server", Ok(()))
-        },
+        async { ended("the API server", server.serve().await) },
         async { ended("the controllers", controllers.await) },
         async { ended("the scheduler", scheduler.await) },
     );

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 
@@ -27,7 +27,7 @@ pub(crate) fn ensure(path: &Path) -> anyhow::Result<()> {
         mount(Some("/proc/thread-self/ns/net"), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
     });
     made.join()
-        .map_err(|_| anyhow!("the thread that makes the namespace panicked"))?
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         .with_context(|| format!("make network namespace {}", path.display()))
 }
 
@@ -63,7 +63,7 @@ where
                 tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work())
             })
             .join()
-            .map_err(|_| anyhow!("the thread inside {} panicked", path.display()))?
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 

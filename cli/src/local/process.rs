@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::time::Instant;
 
 /// One program of the cluster: what to run, and where it leaves its marks.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ impl Process {
             .with_context(|| format!("open {}", self.log.display()))?;
         // We start ourselves, which joins the cgroup and the namespace and becomes the program: so its first socket is in the right place.
         let me = std::env::current_exe().context("find our own binary")?;
+        #[expect(clippy::disallowed_methods, reason = "`skep up` starts the cluster's processes")]
         let mut command = Command::new(me);
         command.args(["node", "become", "--cgroup", &self.cgroup]);
         if let Some(namespace) = &self.namespace {
