@@ -84,6 +84,7 @@ impl Registry {
         let (uid, suffix) = (write::new_uid(), write::name_suffix());
         let context = CreateContext { namespace, now: &now, uid: &uid, name_suffix: &suffix };
         object::prepare_create(kind, &mut object, &context)?;
+        super::kinds::after_prepare(kind, &mut object, &now);
         object::validate_create(kind, &object)?;
         options.warnings.add(kind.strategy.warnings(&object, None));
         let name = meta::name(&object).to_owned();

@@ -67,6 +67,17 @@ impl Registry {
     }
 }
 
+/// Sets the times that the kind's strategy, which knows no clock, left out: of the condition of a pod with scheduling gates.
+pub fn after_prepare(kind: &Kind, object: &mut Value, now: &str) {
+    if !is(kind, "", "pods") {
+        return;
+    }
+    let conditions = object.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
+    for condition in conditions.into_iter().flatten().filter_map(Value::as_object_mut) {
+        condition.entry("lastTransitionTime").or_insert_with(|| json!(now));
+    }
+}
+
 /// Takes over from the old object what an update may leave out.
 pub fn before_update(kind: &Kind, part: Part<'_>, new: &mut Value, old: &Value) {
     if part != Part::Whole {
