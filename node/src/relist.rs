@@ -16,9 +16,10 @@ use crate::cri::{CriError, LABEL_CONTAINER_NAME, LABEL_POD_NAME, LABEL_POD_NAMES
 
 /// Time between full lists.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Time from an event to the look at its effect, and to the second look.
+/// Time from an event to the look at its effect, and between the looks that follow.
 const SETTLE: Duration = Duration::from_millis(20);
-const ECHO: Duration = Duration::from_millis(200);
+const ECHO: Duration = Duration::from_millis(100);
+const ECHOES: u32 = 6;
 
 /// What one look found.
 #[derive(Debug, Default)]
@@ -39,7 +40,7 @@ pub async fn run(runtime: Runtime, seen: mpsc::Sender<Seen>, stop: CancellationT
     let look = async {
         let mut last = Snapshot::new();
         let mut failing = false;
-        let mut echo = false;
+        let mut echoes = 0_u32;
         loop {
             match look(&runtime).await {
                 Ok((now, pods)) => {
@@ -56,14 +57,14 @@ pub async fn run(runtime: Runtime, seen: mpsc::Sender<Seen>, stop: CancellationT
                 }
                 Err(_same) => {}
             }
-            let pause = if echo { ECHO } else { PERIOD };
-            echo = false;
+            let pause = if echoes > 0 { ECHO } else { PERIOD };
+            echoes = echoes.saturating_sub(1);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = hint.notified() => {
-                    // The runtime's own books follow its events by some milliseconds: look soon, and once more.
+                    // The runtime's own books follow its events, later when the machine is busy: look soon, and again.
                     tokio::time::sleep(SETTLE).await;
-                    echo = true;
+                    echoes = ECHOES;
                 }
             }
         }
