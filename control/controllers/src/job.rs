@@ -29,6 +29,7 @@ pub mod indexes;
 pub mod plan;
 pub mod pods;
 pub mod rules;
+mod status;
 
 const COMPONENT: &str = "job-controller";
 const WORKERS: usize = 5;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::job::pods;
 use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::UncountedTerminatedPods;
 use k8s_openapi::api::batch::v1::{SuccessPolicy, SuccessPolicyRule};
 use k8s_openapi::api::core::v1::PodStatus;
 
