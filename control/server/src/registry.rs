@@ -1,6 +1,6 @@
 //! Every stored resource with its cache, and the rules of reading and writing that are the same for all kinds. From the verbs; to storage.
 //!
-//! [`resource`] (keys and cache) · [`write`] (who writes how) → [`create`], [`update`], [`delete`] → storage; [`kinds`] holds what differs.
+//! [`resource`] (keys and cache) · [`mod@write`] (who writes how) → [`create`], [`update`], [`delete`] → storage; [`kinds`] holds what differs.
 
 pub mod create;
 pub mod delete;

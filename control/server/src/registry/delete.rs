@@ -1,6 +1,6 @@
 //! Deletes objects: at once, after a grace period, or when the last finalizer is gone. From the verbs; to storage.
 //!
-//! The order of decisions is that of upstream's generic store (registry/store.go and rest/delete.go, v1.34); [`plan`] is pure.
+//! The order of decisions is that of upstream's generic store (registry/store.go and rest/delete.go, v1.34); [`mod@plan`] is pure.
 
 pub mod plan;
 
