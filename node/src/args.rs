@@ -57,6 +57,9 @@ pub struct Args {
     /// Most pods on this node.
     #[arg(long, default_value_t = 110)]
     pub max_pods: u32,
+    /// Free disk below which the node is under disk pressure, in per cent; 0 for never.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..100))]
+    pub min_free_disk_percent: u8,
     /// Labels to register with, `key=value`.
     #[arg(long, value_delimiter = ',')]
     pub node_labels: Vec<String>,

@@ -75,6 +75,8 @@ pub struct Config {
     pub file_check: Duration,
     /// Most pods on the node.
     pub max_pods: u32,
+    /// Free disk below which the node is under disk pressure, in per cent; 0 for never.
+    pub min_free_disk_percent: u8,
     /// Labels to register with.
     pub labels: BTreeMap<String, String>,
     /// Taints to register with.
@@ -140,6 +142,7 @@ impl TryFrom<Args> for Config {
             static_pods: args.pod_manifest_path,
             file_check: Duration::from_secs(args.file_check_seconds.max(1)),
             max_pods: args.max_pods,
+            min_free_disk_percent: args.min_free_disk_percent,
             labels: args.node_labels.iter().map(|text| label(text)).collect::<Result<_, _>>()?,
             taints: args.register_with_taints.iter().map(|text| taint(text)).collect::<Result<_, _>>()?,
             pause_image: !args.no_pause_image,

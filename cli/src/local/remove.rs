@@ -6,6 +6,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use nix::mount::{MntFlags, umount2};
+use skep_proxy::names;
+use skep_proxy_ebpf::pins::PinDirectory;
 
 use super::plan::Plan;
 use super::{cgroup, namespace, network, start};
@@ -25,7 +27,9 @@ pub(crate) async fn cluster(plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<(
         unmount_below(&directory)?;
     }
     for node in plan.nodes() {
-        remove_tree(&plan.pin_directory(&node))?;
+        let pins = plan.pin_directory(&node);
+        remove_file(&names::path(Path::new(names::DEFAULT_DIRECTORY), &PinDirectory::new(pins.clone())))?;
+        remove_tree(&pins)?;
         namespace::remove(&plan.namespace(&node))?;
     }
     network::remove(plan).await?;
@@ -51,6 +55,15 @@ fn unmount_below(directory: &Path) -> anyhow::Result<()> {
 
 fn remove_tree(path: &Path) -> anyhow::Result<()> {
     match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn remove_file(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("remove {}", path.display()))
         }

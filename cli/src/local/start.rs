@@ -217,6 +217,8 @@ pub(super) fn kubelet(plan: &Plan, node: &Node) -> anyhow::Result<Process> {
             "--cluster-domain=cluster.local".into(),
             // Without an uplink the machine's resolvers cannot be reached.
             "--resolv-conf=/dev/null".into(),
+            // A developer's disk is often fuller than a node's should be.
+            "--min-free-disk-percent=0".into(),
             format!("--listen={}:10250", node.ipv4),
             format!("--tls-cert={}", directory.join("kubelet.crt").display()),
             format!("--tls-key={}", directory.join("kubelet.key").display()),

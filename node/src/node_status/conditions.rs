@@ -8,8 +8,6 @@ use crate::machine;
 
 /// Memory below which the node is under pressure (upstream's hard eviction threshold).
 const MEMORY_BYTES: i64 = 100 << 20;
-/// Free disk below which the node is under pressure, in per cent.
-const DISK_PERCENT: i64 = 10;
 /// Free process ids below which the node is under pressure, in per cent.
 const PROCESS_PERCENT: i64 = 5;
 
@@ -30,7 +28,7 @@ impl Pressures {
         let (running, limit) = machine::processes();
         Self {
             memory: machine::available_memory() < MEMORY_BYTES,
-            disk: super::free_disk_percent(&kubelet.config.root_dir) < DISK_PERCENT,
+            disk: super::free_disk_percent(&kubelet.config.root_dir) < i64::from(kubelet.config.min_free_disk_percent),
             processes: limit.saturating_sub(running).saturating_mul(100) < limit.saturating_mul(PROCESS_PERCENT),
         }
     }

@@ -80,6 +80,7 @@ impl Node {
             static_pods: Some(root.join("manifests")),
             file_check: Duration::from_millis(100),
             max_pods: 110,
+            min_free_disk_percent: 0,
             labels: Default::default(),
             taints: vec![],
             pause_image: true,
