@@ -15,6 +15,13 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    // `cargo xtask` is a `cargo run`: what that tells xtask about itself must not make build scripts think that something changed.
+    for (name, _) in std::env::vars_os() {
+        let ours = name.to_str().is_some_and(|n| n.starts_with("CARGO_PKG_") || n.starts_with("CARGO_MANIFEST_"));
+        if ours {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
