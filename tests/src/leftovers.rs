@@ -8,7 +8,14 @@ use std::path::Path;
 #[must_use]
 pub fn of(cluster: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for directory in ["/sys/class/net", "/run/netns", "/sys/fs/bpf", "/var/lib/skep/clusters", "/run/skep/clusters", "/run/skep/view"] {
+    for directory in [
+        "/sys/class/net",
+        "/run/netns",
+        "/sys/fs/bpf",
+        "/var/lib/skep/clusters",
+        "/run/skep/clusters",
+        "/run/skep/view",
+    ] {
         found
             .extend(names_in(Path::new(directory)).filter(|n| n.contains(cluster)).map(|n| format!("{directory}/{n}")));
     }
