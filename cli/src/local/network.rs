@@ -1,7 +1,7 @@
 //! The bridge, and a cable from it into every node's namespace. From the plan; to the kernel, by netlink. Idempotent.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::os::fd::AsRawFd as _;
 
 use anyhow::Context as _;
@@ -45,32 +45,10 @@ pub(crate) async fn ensure_bridge(plan: &Plan) -> anyhow::Result<()> {
         add_address(&netlink, bridge, v4.into(), 24).await?;
         add_address(&netlink, bridge, v6.into(), 64).await?;
         set_up(&netlink, bridge).await?;
-        for (network, length) in [plan.pods_v4(), plan.services_v4()] {
-            let route = RouteMessageBuilder::<Ipv4Addr>::new()
-                .destination_prefix(network, length)
-                .output_interface(bridge)
-                .build();
-            netlink
-                .route()
-                .add(route)
-                .replace()
-                .execute()
-                .await
-                .with_context(|| format!("route {network}/{length} to {name}"))?;
-        }
-        for (network, length) in [plan.pods_v6(), plan.services_v6()] {
-            let route = RouteMessageBuilder::<Ipv6Addr>::new()
-                .destination_prefix(network, length)
-                .output_interface(bridge)
-                .build();
-            netlink
-                .route()
-                .add(route)
-                .replace()
-                .execute()
-                .await
-                .with_context(|| format!("route {network}/{length} to {name}"))?;
-        }
+        add_route(&netlink, bridge, plan.pods_v4()).await?;
+        add_route(&netlink, bridge, plan.pods_v6()).await?;
+        add_route(&netlink, bridge, plan.services_v4()).await?;
+        add_route(&netlink, bridge, plan.services_v6()).await?;
         Ok(())
     })
     .await
@@ -126,20 +104,8 @@ pub(crate) async fn ensure_node(plan: &Plan, node: &Node) -> anyhow::Result<()> 
             add_address(&netlink, uplink, ipv4.into(), 24).await?;
             add_address(&netlink, uplink, ipv6.into(), 64).await?;
             // Service addresses need a route before the datapath can translate them; without an uplink there is no default route.
-            for (network, length) in [inside.services_v4()] {
-                let route = RouteMessageBuilder::<Ipv4Addr>::new()
-                    .destination_prefix(network, length)
-                    .output_interface(uplink)
-                    .build();
-                netlink.route().add(route).replace().execute().await.context("route the Service range")?;
-            }
-            for (network, length) in [inside.services_v6()] {
-                let route = RouteMessageBuilder::<Ipv6Addr>::new()
-                    .destination_prefix(network, length)
-                    .output_interface(uplink)
-                    .build();
-                netlink.route().add(route).replace().execute().await.context("route the Service range")?;
-            }
+            add_route(&netlink, uplink, inside.services_v4()).await?;
+            add_route(&netlink, uplink, inside.services_v6()).await?;
             Ok(())
         })
         .await
@@ -181,6 +147,17 @@ async fn add_address(netlink: &Handle, index: u32, address: IpAddr, length: u8) 
         .execute()
         .await
         .with_context(|| format!("add address {address}/{length}"))
+}
+
+/// Sends a range to a device, without a gateway.
+async fn add_route(netlink: &Handle, device: u32, (network, length): (impl Into<IpAddr>, u8)) -> anyhow::Result<()> {
+    let network = network.into();
+    let route = RouteMessageBuilder::<IpAddr>::new()
+        .destination_prefix(network, length)
+        .with_context(|| format!("route {network}/{length}"))?
+        .output_interface(device)
+        .build();
+    netlink.route().add(route).replace().execute().await.with_context(|| format!("route {network}/{length}"))
 }
 
 /// The plan makes addresses unique: waiting a second for duplicates would only delay the start.
