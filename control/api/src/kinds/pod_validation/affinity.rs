@@ -56,17 +56,8 @@ fn node_term(term: &Value, path: &Path, errors: &mut Errors) {
         let at = path.child("matchExpressions").index(index);
         let values = items(rule, "values");
         match text(rule, "operator").unwrap_or_default() {
-            "In" | "NotIn" if values.is_empty() => {
-                errors.push(FieldError::required(
-                    &at.child("values"),
-                    "must be specified when `operator` is 'In' or 'NotIn'",
-                ));
-            }
-            "Exists" | "DoesNotExist" if !values.is_empty() => {
-                errors.push(FieldError::forbidden(
-                    &at.child("values"),
-                    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-                ));
+            operator @ ("In" | "NotIn" | "Exists" | "DoesNotExist") => {
+                membership(operator, values, &at.child("values"), errors);
             }
             "Gt" | "Lt" if values.len() != 1 => {
                 errors.push(FieldError::required(
@@ -74,7 +65,7 @@ fn node_term(term: &Value, path: &Path, errors: &mut Errors) {
                     "must be specified single value when `operator` is 'Lt' or 'Gt'",
                 ));
             }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
+            "Gt" | "Lt" => {}
             other => {
                 errors.push(FieldError::invalid_text(&at.child("operator"), other, "not a valid selector operator"))
             }
@@ -109,6 +100,17 @@ fn node_term(term: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
+/// Operators of sets name values, operators of existence none.
+fn membership(operator: &str, values: &[Value], path: &Path, errors: &mut Errors) {
+    let of_set = ["In", "NotIn"].contains(&operator);
+    if of_set && values.is_empty() {
+        errors.push(FieldError::required(path, "must be specified when `operator` is 'In' or 'NotIn'"));
+    } else if !of_set && !values.is_empty() {
+        let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+        errors.push(FieldError::forbidden(path, detail));
+    }
+}
+
 fn pod_term(term: &Value, path: &Path, errors: &mut Errors) {
     label_selector(&term["labelSelector"], &path.child("labelSelector"), errors);
     label_selector(&term["namespaceSelector"], &path.child("namespaceSelector"), errors);
@@ -133,19 +135,9 @@ pub(crate) fn label_selector(selector: &Value, path: &Path, errors: &mut Errors)
         let at = path.child("matchExpressions").index(index);
         let values = items(rule, "values");
         match text(rule, "operator").unwrap_or_default() {
-            "In" | "NotIn" if values.is_empty() => {
-                errors.push(FieldError::required(
-                    &at.child("values"),
-                    "must be specified when `operator` is 'In' or 'NotIn'",
-                ));
+            operator @ ("In" | "NotIn" | "Exists" | "DoesNotExist") => {
+                membership(operator, values, &at.child("values"), errors);
             }
-            "Exists" | "DoesNotExist" if !values.is_empty() => {
-                errors.push(FieldError::forbidden(
-                    &at.child("values"),
-                    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-                ));
-            }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             other => {
                 errors.push(FieldError::invalid_text(&at.child("operator"), other, "not a valid selector operator"))
             }
