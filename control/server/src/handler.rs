@@ -15,6 +15,7 @@ use crate::filters::authenticate::{self, Connection, impersonate};
 use crate::filters::authorize::{Action, Decision, decide, forbidden};
 use crate::negotiate::wanted_for_error;
 use crate::query::{self, Query};
+use crate::registry::write::Warnings;
 use crate::request::Request;
 use crate::request_info::RequestInfo;
 use crate::status::ApiError;
@@ -27,6 +28,7 @@ pub async fn handle(api: Arc<Api>, request: http::Request<Body>, connection: Con
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let path = query::decode(parts.uri.path(), false);
     let info = RequestInfo::new(&parts.method, &path, &query);
+    let warnings = Arc::<Warnings>::default();
     let mut request = Request {
         upgrade: parts.extensions.remove::<hyper::upgrade::OnUpgrade>(),
         method: parts.method,
@@ -37,6 +39,7 @@ pub async fn handle(api: Arc<Api>, request: http::Request<Body>, connection: Con
         user: crate::identity::User::anonymous(),
         connection,
         body: Mutex::new(Some(body)),
+        warnings: Arc::clone(&warnings),
         max_body_bytes: api.limits.max_body_bytes,
     };
     let wanted = wanted_for_error(&request.headers, &request.query);
@@ -60,6 +63,7 @@ pub async fn handle(api: Arc<Api>, request: http::Request<Body>, connection: Con
             answer::error(&wanted, &error)
         }
     };
+    answer::add_warnings(&mut answer, &warnings.take());
     let headers = answer.headers_mut();
     headers.entry("Cache-Control").or_insert_with(|| HeaderValue::from_static("no-cache, private"));
     if let Ok(id) = HeaderValue::from_str(&audit_id) {

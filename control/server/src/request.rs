@@ -1,5 +1,7 @@
 //! A request after the filters. From the listener; to the verbs.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Method, Uri};
@@ -12,6 +14,7 @@ use crate::filters::authenticate::Connection;
 use crate::filters::limit;
 use crate::identity::User;
 use crate::query::Query;
+use crate::registry::write::Warnings;
 use crate::request_info::RequestInfo;
 use crate::status::ApiError;
 
@@ -39,6 +42,8 @@ pub struct Request {
     pub upgrade: Option<hyper::upgrade::OnUpgrade>,
     /// The body; taken by the verb that reads it.
     pub body: Mutex<Option<Body>>,
+    /// What the client is told in `Warning` headers, whatever the answer.
+    pub warnings: Arc<Warnings>,
     /// Bytes a body may have.
     pub max_body_bytes: usize,
 }

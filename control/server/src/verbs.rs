@@ -17,7 +17,7 @@ use http::Method;
 use skep_api::kinds::{Kind, Scope};
 use skep_api::strategy::Part;
 
-use crate::answer::{self, Answer, Display};
+use crate::answer::{Answer, Display};
 use crate::api::Api;
 use crate::negotiate::{Shape, wanted, wrong_partial};
 use crate::registry::Target;
@@ -30,11 +30,9 @@ use crate::table::IncludeObject;
 /// # Errors
 /// What the client is told.
 pub async fn serve(api: &Arc<Api>, request: Request) -> Result<Answer, ApiError> {
-    let deprecation = deprecation(&request);
-    let mut answer = answer(api, request).await?;
-    if let Some(text) = deprecation {
-        answer::add_warnings(&mut answer, &[text.to_owned()]);
-    }
+    let (warnings, deprecation) = (Arc::clone(&request.warnings), deprecation(&request));
+    let answer = answer(api, request).await?;
+    warnings.add(deprecation.map(str::to_owned));
     Ok(answer)
 }
 

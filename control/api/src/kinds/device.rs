@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::field_rules::{immutable, required};
+use super::field_rules::{IMMUTABLE, immutable, required};
+use super::go_struct;
 use super::pod_validation::Errors;
 use crate::field::{FieldError, Path};
 use crate::meta;
@@ -50,7 +51,7 @@ impl Strategy for ResourceClaim {
     fn validate_update(&self, part: Part<'_>, new: &Value, old: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
         if part == Part::Whole {
-            immutable(&new["spec"], &old["spec"], &Path::new("spec"), &mut errors);
+            spec_stays("io.k8s.api.resource.v1.ResourceClaimSpec", new, old, &mut errors);
         }
         errors
     }
@@ -66,7 +67,7 @@ impl Strategy for ResourceClaimTemplate {
 
     fn validate_update(&self, _part: Part<'_>, new: &Value, old: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
-        immutable(&new["spec"], &old["spec"], &Path::new("spec"), &mut errors);
+        spec_stays("io.k8s.api.resource.v1.ResourceClaimTemplateSpec", new, old, &mut errors);
         errors
     }
 }
@@ -100,5 +101,13 @@ impl Strategy for ResourceSlice {
         let name = path.child("pool").child("name");
         immutable(&new["spec"]["pool"]["name"], &old["spec"]["pool"]["name"], &name, &mut errors);
         errors
+    }
+}
+
+/// A spec that stays as it was made, quoted as a struct.
+fn spec_stays(type_name: &str, new: &Value, old: &Value, errors: &mut Errors) {
+    if new["spec"] != old["spec"] {
+        let shown = go_struct::of_type(type_name, &new["spec"]).compact();
+        errors.push(FieldError::invalid_shown(&Path::new("spec"), shown, IMMUTABLE));
     }
 }

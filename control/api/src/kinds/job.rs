@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::field_rules::{IMMUTABLE, immutable, not_negative, one_of};
 use super::pod_validation::{Errors, integer, items, label_selector, text};
-use super::{workload_validation, workloads};
+use super::{go_struct, workload_validation, workloads};
 use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::strategy::{Part, Strategy};
@@ -251,7 +251,8 @@ fn kept(new: &Value, old: &Value, path: &Path, errors: &mut Errors) {
     let started = !old["status"]["startTime"].is_null();
     let may_move = was["suspend"] == Value::Bool(true) && !started;
     if bare_template(&spec["template"], may_move) != bare_template(&was["template"], may_move) {
-        errors.push(FieldError::invalid(&path.child("template"), &spec["template"], IMMUTABLE));
+        let shown = go_struct::of_type("io.k8s.api.core.v1.PodTemplateSpec", &spec["template"]).compact();
+        errors.push(FieldError::invalid_shown(&path.child("template"), shown, IMMUTABLE));
     }
     for field in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
         immutable(&spec[field], &was[field], &path.child(field), errors);

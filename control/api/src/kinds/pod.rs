@@ -8,6 +8,7 @@ use super::{pod_spec, pod_validation, pod_warnings};
 use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::quantity::Quantity;
+use crate::schema::default::mirrored;
 use crate::strategy::{Part, Strategy};
 
 #[derive(Debug)]
@@ -19,6 +20,9 @@ impl Strategy for Pod {
             pod_spec::pod_spec(spec);
             pod_spec::own_pod_spec(spec);
         }
+        if let Some(Value::Object(status)) = object.get_mut("status") {
+            mirrored(status, "podIP", "podIPs", |ip| json!({"ip": ip}), |entry| entry["ip"].as_str());
+        }
     }
 
     fn prepare_for_create(&self, object: &mut Value) {
@@ -26,7 +30,9 @@ impl Strategy for Pod {
         let class = quality_of_service(object);
         let mut status = json!({"phase": "Pending", "qosClass": class});
         if !pod_validation::items(&object["spec"], "schedulingGates").is_empty() {
+            let now = object["metadata"]["creationTimestamp"].clone();
             status["conditions"] = json!([{
+                "lastTransitionTime": now,
                 "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
                 "message": "Scheduling is blocked due to non-empty scheduling gates",
             }]);

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    autoscaler, certificate, cluster, config_map, controller_revision, device, endpoints, event, flow_control, job,
-    lease, networking, pod, policy, priority_class, quota, rbac, secret, service, storage, volume, webhook, workloads,
+    autoscaler, certificate, config_map, controller_revision, device, endpoints, event, flow_control, job, lease,
+    namespace, networking, node, pod, policy, priority_class, quota, rbac, secret, service, storage, volume, webhook,
+    workloads,
 };
 use crate::strategy::{Plain, Strategy};
 
@@ -15,8 +16,8 @@ pub(super) fn strategy(group: &str, kind: &str) -> Arc<dyn Strategy> {
         ("", "Pod") => Arc::new(pod::Pod),
         ("", "PodTemplate") => Arc::new(workloads::PodTemplate),
         ("", "Service") => Arc::new(service::Service),
-        ("", "Namespace") => Arc::new(cluster::Namespace),
-        ("", "Node") => Arc::new(cluster::Node),
+        ("", "Namespace") => Arc::new(namespace::Namespace),
+        ("", "Node") => Arc::new(node::Node),
         ("", "Secret") => Arc::new(secret::Secret),
         ("", "Event") => Arc::new(event::Event { core: true }),
         ("events.k8s.io", "Event") => Arc::new(event::Event { core: false }),

@@ -72,3 +72,20 @@ fn good_objects_get_upstream_s_defaults() {
         assert_eq!(create(&kind, &object).as_ref(), Ok(&fact["made"]), "{object}");
     }
 }
+
+#[test]
+fn a_pods_own_address_and_its_list_mirror_each_other() {
+    use serde_json::json;
+
+    let defaulted = |status: Value| {
+        let mut pod = json!({"spec": {"containers": []}, "status": status});
+        builtin().by_kind("", "v1", "Pod").expect("in the table").strategy.defaults(&mut pod);
+        pod["status"].clone()
+    };
+    assert_eq!(defaulted(json!({"podIP": "10.0.0.1"}))["podIPs"], json!([{"ip": "10.0.0.1"}]));
+    assert_eq!(defaulted(json!({"podIPs": [{"ip": "10.0.0.2"}, {"ip": "fd00::1"}]}))["podIP"], "10.0.0.2");
+    assert_eq!(
+        defaulted(json!({"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.2"}]}))["podIPs"],
+        json!([{"ip": "10.0.0.1"}])
+    );
+}

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::field_rules::{immutable, one_of};
+use super::go_struct::{self, GoValue};
 use super::pod_validation::{Errors, items, text, words};
-use super::struct_diff::{lines, unified};
+use super::struct_diff::unified;
 use crate::field::{FieldError, Path, go_quote};
 use crate::meta;
 use crate::name;
@@ -99,7 +100,7 @@ impl Strategy for PersistentVolume {
             return Vec::new();
         }
         let mut errors = self.validate_create(new);
-        let (now, before) = (source_lines(&new["spec"]), source_lines(&old["spec"]));
+        let (now, before) = (shown_source(&new["spec"]), shown_source(&old["spec"]));
         if now != before {
             let detail = format!("spec.persistentvolumesource is immutable after creation\n{}", unified(&before, &now));
             errors.push(FieldError::forbidden(&Path::new("spec").child("persistentvolumesource"), detail));
@@ -197,23 +198,9 @@ fn by_source(spec: &Value, field: &str, path: &Path, errors: &mut Errors) {
 }
 
 /// The source as upstream prints its struct.
-fn source_lines(spec: &Value) -> Vec<String> {
-    let members: Vec<(&str, Value)> = SOURCES.iter().map(|(field, go)| (*go, go_members(&spec[*field]))).collect();
-    lines(&members)
-}
-
-/// Members with the first letter in upper case, as Go names them.
-fn go_members(value: &Value) -> Value {
-    match value {
-        Value::Object(map) => Value::Object(
-            map.iter()
-                .map(|(key, member)| {
-                    let mut letters = key.chars();
-                    let first = letters.next().map(|c| c.to_ascii_uppercase());
-                    (first.into_iter().chain(letters).collect(), go_members(member))
-                })
-                .collect(),
-        ),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => value.clone(),
-    }
+fn shown_source(spec: &Value) -> GoValue {
+    let GoValue::Object(members) = go_struct::of_type("io.k8s.api.core.v1.PersistentVolumeSpec", spec) else {
+        return GoValue::Plain(Value::Null);
+    };
+    GoValue::Object(SOURCES.iter().filter_map(|(_, go)| members.iter().find(|(name, _)| name == go).cloned()).collect())
 }

@@ -9,6 +9,25 @@ pub fn absent(map: &mut Map<String, Value>, field: &str, value: impl Into<Value>
     }
 }
 
+/// An older field that names one value and a newer list whose first item is that value: each fills the other, the older wins.
+/// `entry` makes an item of the list, `value` reads one.
+pub fn mirrored(
+    map: &mut Map<String, Value>,
+    one: &str,
+    many: &str,
+    entry: impl Fn(&str) -> Value,
+    value: impl Fn(&Value) -> Option<&str>,
+) {
+    let first = map.get(many).and_then(Value::as_array).and_then(|list| list.first());
+    let first = first.and_then(value).unwrap_or_default().to_owned();
+    let given = map.get(one).and_then(Value::as_str).unwrap_or_default().to_owned();
+    if given.is_empty() && !first.is_empty() {
+        map.insert(one.to_owned(), Value::String(first));
+    } else if given != first {
+        map.insert(many.to_owned(), Value::Array(vec![entry(&given)]));
+    }
+}
+
 /// Sets the texts of `fields` that are absent or empty.
 pub fn absent_texts(map: &mut Map<String, Value>, fields: &[(&str, &str)]) {
     for (field, value) in fields {

@@ -23,7 +23,7 @@ pub struct WriteOptions {
     /// What to do about unknown and repeated fields.
     pub validation: FieldValidation,
     /// What the client is told in `Warning` headers.
-    pub warnings: Warnings,
+    pub warnings: Arc<Warnings>,
 }
 
 impl WriteOptions {
@@ -35,7 +35,7 @@ impl WriteOptions {
             dry_run: false,
             manager: "kube-apiserver".to_owned(),
             validation: FieldValidation::Ignore,
-            warnings: Warnings::default(),
+            warnings: Arc::default(),
         }
     }
 
@@ -46,7 +46,7 @@ impl WriteOptions {
     }
 }
 
-/// Texts for `Warning` headers, in order, each once.
+/// Texts for `Warning` headers of one request's answer, in order, each once.
 #[derive(Debug, Default)]
 pub struct Warnings(Mutex<Vec<String>>);
 

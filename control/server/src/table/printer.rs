@@ -69,6 +69,7 @@ fn row_of(group: &str, resource: &str) -> Option<fn(&Value, Timestamp) -> Row> {
         ("apps", "replicasets") => workload::replica_set,
         ("apps", "statefulsets") => workload::stateful_set,
         ("autoscaling", "horizontalpodautoscalers") => workload::autoscaler,
+        ("autoscaling", "scale") => workload::scale,
         ("batch", "cronjobs") => workload::cron_job,
         ("batch", "jobs") => workload::job,
         ("certificates.k8s.io", "certificatesigningrequests") => configuration::certificate_signing_request,

@@ -48,6 +48,15 @@ fn replicas(object: &Value, now: Timestamp, selector: String) -> Row {
     ])
 }
 
+pub(super) fn scale(object: &Value, now: Timestamp) -> Row {
+    Row::of(vec![
+        json!(text(object, "/metadata/name")),
+        json!(number(object, "/spec/replicas")),
+        json!(number(object, "/status/replicas")),
+        json!(age_at(object, CREATED, now)),
+    ])
+}
+
 pub(super) fn stateful_set(object: &Value, now: Timestamp) -> Row {
     let (names, images) = containers(object, POD);
     Row::of(vec![

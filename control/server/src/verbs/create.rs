@@ -42,7 +42,5 @@ pub async fn serve(api: &Arc<Api>, request: &mut Request, target: &Target) -> Re
     let (api_version, now) = (target.kind.api_version(), write::now());
     ownership::record_update(&target.kind, Part::Whole, None, &mut object, &options.writer(&api_version, &now));
     let shown = api.registry.create(target, namespace, object, &options).await?;
-    let mut answer = answer::object(&display, target, &shown, StatusCode::CREATED)?;
-    answer::add_warnings(&mut answer, &options.warnings.take());
-    Ok(answer)
+    answer::object(&display, target, &shown, StatusCode::CREATED)
 }

@@ -23,9 +23,7 @@ pub async fn serve(api: &Arc<Api>, request: &mut Request, target: &Target) -> Re
     let (asked, options) = options::delete(request).await?;
     let (namespace, name) = (namespace(request, target), request.info.name.as_str());
     let shown = api.registry.delete(target, namespace, name, &asked, &options).await?;
-    let mut answer = answer::object(&display, target, &shown, StatusCode::OK)?;
-    answer::add_warnings(&mut answer, &options.warnings.take());
-    Ok(answer)
+    answer::object(&display, target, &shown, StatusCode::OK)
 }
 
 /// Answers a DELETE of a collection.

@@ -1,12 +1,14 @@
 //! The options of writes and deletions, from the query and bodies, checked in upstream's words. From the verbs; to the registry. Pure.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use skep_api::decode::{self, FieldValidation};
 use skep_api::field::{FieldError, Path};
 use skep_api::schema;
 
 use crate::registry::delete::{DeleteOptions, Propagation};
-use crate::registry::write::{Preconditions, Warnings, WriteOptions};
+use crate::registry::write::{Preconditions, WriteOptions};
 use crate::request::Request;
 use crate::status::ApiError;
 
@@ -37,7 +39,7 @@ pub fn write(request: &Request, kind: &str) -> Result<WriteOptions, ApiError> {
         dry_run,
         manager: request.manager(),
         validation: parsed.unwrap_or(FieldValidation::Warn),
-        warnings: Warnings::default(),
+        warnings: Arc::clone(&request.warnings),
     })
 }
 
@@ -79,7 +81,7 @@ pub async fn delete(request: &mut Request) -> Result<(DeleteOptions, WriteOption
         dry_run,
         manager: request.manager(),
         validation: FieldValidation::Ignore,
-        warnings: Warnings::default(),
+        warnings: Arc::clone(&request.warnings),
     };
     Ok((asked, write))
 }

@@ -47,9 +47,7 @@ pub async fn serve(api: &Arc<Api>, request: &mut Request, target: &Target) -> Re
         }
     };
     let code = if created { StatusCode::CREATED } else { StatusCode::OK };
-    let mut answer = answer::object(&display, target, &shown, code)?;
-    answer::add_warnings(&mut answer, &options.warnings.take());
-    Ok(answer)
+    answer::object(&display, target, &shown, code)
 }
 
 async fn change(

@@ -59,9 +59,7 @@ pub async fn serve(api: &Arc<Api>, request: &mut Request, kind: &Arc<Kind>) -> R
         }
         _ => return Err(ApiError::method_not_allowed()),
     }
-    let mut answer = answer::value(&display.wanted, &review, StatusCode::CREATED)?;
-    answer::add_warnings(&mut answer, &options.warnings.take());
-    Ok(answer)
+    answer::value(&display.wanted, &review, StatusCode::CREATED)
 }
 
 /// A user as reviews show one.

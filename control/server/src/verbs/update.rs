@@ -57,9 +57,7 @@ pub async fn serve(api: &Arc<Api>, request: &mut Request, target: &Target) -> Re
         }
         other => (other?, StatusCode::OK),
     };
-    let mut answer = answer::object(&display, target, &shown, code)?;
-    answer::add_warnings(&mut answer, &options.warnings.take());
-    Ok(answer)
+    answer::object(&display, target, &shown, code)
 }
 
 /// Whether an object is the one its URL names.

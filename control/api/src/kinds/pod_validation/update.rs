@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Errors, integer, items, text};
 use crate::field::{FieldError, Path};
+use crate::kinds::{go_struct, struct_diff};
 
 /// The rule, as upstream words it; upstream appends a diff of its internal structs.
 const FORBIDDEN: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
@@ -33,10 +34,21 @@ pub fn pod_update(new: &Value, old: &Value) -> Errors {
     deadline(spec, was, &path.child("activeDeadlineSeconds"), &mut errors);
     tolerations(spec, was, &path.child("tolerations"), &mut errors);
     gates(spec, was, &path.child("schedulingGates"), &mut errors);
-    if frozen(spec, was) != frozen(was, was) {
-        errors.push(FieldError::forbidden(&path, FORBIDDEN));
+    let kept = frozen(spec, was);
+    if kept != *was {
+        let changes = changes(was, &kept);
+        // Absence and an explicit null are the same.
+        if !changes.is_empty() {
+            errors.push(FieldError::forbidden(&path, format!("{FORBIDDEN}\n{changes}")));
+        }
     }
     errors
+}
+
+/// What changed, as upstream prints the specs.
+fn changes(was: &Value, spec: &Value) -> String {
+    let show = |spec: &Value| go_struct::of_type("io.k8s.api.core.v1.PodSpec", spec);
+    struct_diff::unified(&show(was), &show(spec))
 }
 
 /// The spec with every part that may change taken from the old one.
@@ -45,26 +57,32 @@ fn frozen(spec: &Value, was: &Value) -> Value {
     for list in ["containers", "initContainers"] {
         let before = items(was, list).to_vec();
         for (container, old) in spec[list].as_array_mut().into_iter().flatten().zip(before) {
-            container["image"] = old["image"].clone();
+            keep(container, "image", &old);
         }
     }
-    if let Some(fields) = spec.as_object_mut() {
-        for field in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
-            fields.remove(field);
+    for field in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
+        keep(&mut spec, field, was);
+    }
+    // Gated pods are not placed yet: what they ask of nodes may still be narrowed.
+    if !items(was, "schedulingGates").is_empty() {
+        for field in ["nodeSelector", "affinity"] {
+            keep(&mut spec, field, was);
         }
-        // Gated pods are not placed yet: what they ask of nodes may still be narrowed.
-        if !items(was, "schedulingGates").is_empty() {
-            for field in ["nodeSelector", "affinity"] {
-                fields.remove(field);
-            }
-        }
-        let shortened = integer(was, "terminationGracePeriodSeconds").is_some_and(|s| s < 0)
-            && integer(&Value::Object(fields.clone()), "terminationGracePeriodSeconds") == Some(1);
-        if shortened {
-            fields.insert("terminationGracePeriodSeconds".into(), was["terminationGracePeriodSeconds"].clone());
-        }
+    }
+    let period = "terminationGracePeriodSeconds";
+    if integer(was, period).is_some_and(|seconds| seconds < 0) && integer(&spec, period) == Some(1) {
+        keep(&mut spec, period, was);
     }
     spec
+}
+
+/// Takes a field from the old object, its absence included.
+fn keep(new: &mut Value, field: &str, old: &Value) {
+    let Some(fields) = new.as_object_mut() else { return };
+    match old.get(field) {
+        Some(value) => fields.insert(field.to_owned(), value.clone()),
+        None => fields.remove(field),
+    };
 }
 
 fn deadline(spec: &Value, was: &Value, path: &Path, errors: &mut Errors) {

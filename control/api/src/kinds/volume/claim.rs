@@ -81,7 +81,7 @@ fn kept(new: &Value, old: &Value, errors: &mut Errors) {
         comparable["resources"]["requests"] = was["resources"]["requests"].clone();
         comparable["volumeAttributesClassName"] = was["volumeAttributesClassName"].clone();
     }
-    let (now, before) = (spec_lines(&comparable), spec_lines(was));
+    let (now, before) = (shown_spec(&comparable), shown_spec(was));
     if now != before {
         let words =
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
@@ -100,25 +100,6 @@ fn kept(new: &Value, old: &Value, errors: &mut Errors) {
 }
 
 /// The spec as upstream prints its struct.
-fn spec_lines(spec: &Value) -> Vec<String> {
-    let or_empty = |value: &Value| if value.is_null() { json!("") } else { value.clone() };
-    let resources = lines_object(&[
-        ("Limits", spec["resources"]["limits"].clone()),
-        ("Requests", spec["resources"]["requests"].clone()),
-    ]);
-    lines(&[
-        ("AccessModes", spec["accessModes"].clone()),
-        ("Selector", spec["selector"].clone()),
-        ("Resources", resources),
-        ("VolumeName", or_empty(&spec["volumeName"])),
-        ("StorageClassName", spec["storageClassName"].clone()),
-        ("VolumeMode", spec["volumeMode"].clone()),
-        ("DataSource", go_members(&spec["dataSource"])),
-        ("DataSourceRef", go_members(&spec["dataSourceRef"])),
-        ("VolumeAttributesClassName", spec["volumeAttributesClassName"].clone()),
-    ])
-}
-
-fn lines_object(members: &[(&str, Value)]) -> Value {
-    Value::Object(members.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+fn shown_spec(spec: &Value) -> GoValue {
+    go_struct::of_type("io.k8s.api.core.v1.PersistentVolumeClaimSpec", spec)
 }

@@ -52,9 +52,7 @@ pub async fn serve(api: &Arc<Api>, request: &mut Request, target: &Target) -> Re
     }
     api.registry.delete(target, &namespace, &name, &asked, &options).await?;
     let success = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-    let mut answer = answer::value(&display.wanted, &success, StatusCode::CREATED)?;
-    answer::add_warnings(&mut answer, &options.warnings.take());
-    Ok(answer)
+    answer::value(&display.wanted, &success, StatusCode::CREATED)
 }
 
 fn delete_options(eviction: &Value, options: &mut WriteOptions) -> DeleteOptions {

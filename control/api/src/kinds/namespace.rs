@@ -1,4 +1,4 @@
-//! Namespace and Node: what the rest of a cluster rests on; pure.
+//! Namespace; pure.
 
 use serde_json::{Value, json};
 
@@ -72,34 +72,5 @@ impl Strategy for Namespace {
 
     fn has_status(&self) -> bool {
         true
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Node;
-
-impl Strategy for Node {
-    fn defaults(&self, object: &mut Value) {
-        let Some(Value::Object(status)) = object.get_mut("status") else { return };
-        // What is not said to be allocatable is the capacity.
-        if let Some(capacity) = status.get("capacity").cloned() {
-            absent(status, "allocatable", capacity);
-        }
-    }
-
-    fn field_labels(&self) -> &'static [&'static str] {
-        &["spec.unschedulable"]
-    }
-
-    fn selectable_field(&self, object: &Value, _label: &str) -> String {
-        (object.get("spec").and_then(|s| s.get("unschedulable")) == Some(&Value::Bool(true))).to_string()
-    }
-
-    /// A kubelet registers itself with its status, so a create keeps it; updates of the main resource do not touch it.
-    fn prepare_for_update(&self, part: Part<'_>, new: &mut Value, old: &Value) {
-        if part == Part::Whole {
-            let status = old.get("status").cloned().unwrap_or_else(|| json!({}));
-            meta::as_map_mut(new).insert("status".to_owned(), status);
-        }
     }
 }
