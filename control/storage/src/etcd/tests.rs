@@ -1,80 +1,25 @@
 #![expect(clippy::disallowed_methods, reason = "the tests run a real etcd")]
 
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
 use futures::StreamExt as _;
 
+use self::process::Process;
 use super::*;
 use crate::conformance::CASES;
 use crate::store::{Event, Txn, WatchItem};
 
-/// An etcd of our own; ended with the test.
-struct Server {
-    child: Child,
-    directory: tempfile::TempDir,
-    client: u16,
-    peer: u16,
-}
+mod process;
 
-impl Server {
-    fn start() -> Option<Self> {
-        if std::env::var_os("SKEP_TEST_ROOT").is_none() {
-            eprintln!("needs SKEP_TEST_ROOT=1 (run by cargo xtask test)");
-            return None;
+async fn connect(server: &Process) -> Arc<Etcd> {
+    let mut options = Options::new(vec![server.url()]);
+    options.request_timeout = Duration::from_secs(2);
+    for _ in 0..50 {
+        match Etcd::connect(options.clone()).await {
+            Ok(etcd) => return etcd,
+            Err(error) => eprintln!("not yet: {error}"),
         }
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
-        let (client, peer) = (free(), free());
-        let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
-        let (client, peer) = (port(&client), port(&peer));
-        let directory = tempfile::tempdir().unwrap();
-        Some(Self { child: Self::spawn(directory.path(), client, peer), directory, client, peer })
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
-
-    fn spawn(directory: &Path, client: u16, peer: u16) -> Child {
-        let client = format!("http://127.0.0.1:{client}");
-        let peer = format!("http://127.0.0.1:{peer}");
-        Command::new("etcd")
-            .args(["--name=test", "--logger=zap", "--log-level=error"])
-            .arg(format!("--data-dir={}", directory.join("etcd").display()))
-            .arg(format!("--listen-client-urls={client}"))
-            .arg(format!("--advertise-client-urls={client}"))
-            .arg(format!("--listen-peer-urls={peer}"))
-            .arg(format!("--initial-advertise-peer-urls={peer}"))
-            .arg(format!("--initial-cluster=test={peer}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("start etcd")
-    }
-
-    /// Kills it without warning and starts it on the same data.
-    fn restart(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        self.child = Self::spawn(self.directory.path(), self.client, self.peer);
-    }
-
-    async fn connect(&self) -> Arc<Etcd> {
-        let mut options = Options::new(vec![format!("http://127.0.0.1:{}", self.client)]);
-        options.request_timeout = Duration::from_secs(2);
-        for _ in 0..50 {
-            match Etcd::connect(options.clone()).await {
-                Ok(etcd) => return etcd,
-                Err(error) => eprintln!("not yet: {error}"),
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("etcd does not answer");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+    panic!("etcd does not answer");
 }
 
 #[test]
@@ -88,8 +33,8 @@ fn old_versions_tell_their_progress_unsafely() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn etcd_conforms() {
-    let Some(server) = Server::start() else { return };
-    let etcd = server.connect().await;
+    let Some(server) = Process::start() else { return };
+    let etcd = connect(&server).await;
     for case in CASES {
         eprintln!("{}", case.name);
         case.run(Arc::clone(&etcd) as Arc<dyn Store>).await;
@@ -99,8 +44,8 @@ async fn etcd_conforms() {
 /// etcd issue 15271: after a broken connection a watch goes on exactly where it was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_survives_a_restart_without_gap_or_repetition() {
-    let Some(mut server) = Server::start() else { return };
-    let etcd = server.connect().await;
+    let Some(mut server) = Process::start() else { return };
+    let etcd = connect(&server).await;
     let mut watch = etcd.watch(KeyRange::prefix("/a/"), 0).await.unwrap();
     let mut written = Vec::new();
     for round in 0..3 {
