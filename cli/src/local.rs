@@ -1,12 +1,13 @@
 //! A cluster on one machine: nodes are network namespaces on a bridge, with their own containerd, kubelet and agent.
 //!
 //! ```text
-//! plan (names, ranges, paths) → network (bridge, namespaces) → cgroup → process (server, containerd, kubelet, agent) → start
+//! plan (names, ranges, paths) → network (bridge, namespaces) → cgroup → component (server, etcd, containerd, kubelet, agent) → process → start
 //!                                                                                              images ↗             remove ↩
 //! ```
 //! Everything is derived from the cluster's plan on disk, so `up` starts what is not running and `down` finds all there is.
 
 pub(crate) mod cgroup;
+pub(crate) mod component;
 pub(crate) mod containerd;
 pub(crate) mod namespace;
 pub(crate) mod network;

@@ -19,6 +19,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let Some(plan) = Plan::find(&args.name)? else {
+        remove::remains(&args.name)?;
         super::say(&format!("there is no local cluster named {:?}", args.name));
         return Ok(());
     };

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use crate::local::plan::Plan;
-use crate::local::{cgroup, namespace};
+use crate::local::{cgroup, namespace, process};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
@@ -29,6 +29,9 @@ pub(crate) enum Verb {
         cgroup: String,
         #[arg(long)]
         netns: Option<PathBuf>,
+        /// Names the process; one that runs and is named there stays the only one.
+        #[arg(long)]
+        pid_file: PathBuf,
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
@@ -44,12 +47,13 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<()> {
             namespace::enter(&plan.namespace(&node))?;
             replace(&command)
         }
-        Verb::Become { cgroup, netns, command } => {
+        Verb::Become { cgroup, netns, pid_file, command } => {
             nix::unistd::setsid().context("leave the terminal's session")?;
             cgroup::join(&cgroup)?;
             if let Some(netns) = netns {
                 namespace::enter(&netns)?;
             }
+            process::claim(&pid_file)?;
             replace(&command)
         }
     }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use skep_pki::ClusterPki;
 use skep_pki::kubeconfig::Kubeconfig;
 
-use crate::local::plan::Plan;
+use crate::local::plan::{Plan, Storage};
 use crate::local::start;
 
 #[derive(clap::Args)]
@@ -20,6 +20,9 @@ pub(crate) struct Args {
     /// How the cluster reaches the world outside this machine.
     #[arg(long, value_enum, default_value_t = Uplink::None)]
     uplink: Uplink,
+    /// Where the API server keeps its objects; a cluster stays with what it was made with.
+    #[arg(long, value_enum)]
+    storage: Option<Storage>,
     /// The kubeconfig to merge the context into.
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -33,7 +36,7 @@ enum Uplink {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let Uplink::None = args.uplink;
-    let plan = Plan::make(&args.name, args.nodes)?;
+    let plan = Plan::make(&args.name, args.nodes, args.storage)?;
     start::cluster(&plan, &|step| super::say(&format!("✓ {step}"))).await?;
     let file = kubeconfig_file(args.kubeconfig)?;
     let pki = ClusterPki::ensure(&plan.server_directory().join("pki"), &start::names(&plan))?;

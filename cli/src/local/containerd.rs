@@ -1,6 +1,18 @@
-//! The configuration of a node's own containerd. Pure.
+//! A node's own containerd: its configuration, and what it leaves outside its directories. From the plan; to [`super::start`] and [`super::remove`].
+
+use std::fs;
+use std::path::PathBuf;
 
 use super::plan::{Node, Plan};
+
+/// Sockets of the shims that a node's containerd has started. They lie in a directory that all runtimes of a machine share, whatever their configuration
+/// says, and a shim that is killed leaves its own; beside each container, containerd notes which it is.
+pub(crate) fn shim_sockets(plan: &Plan, node: &Node) -> Vec<PathBuf> {
+    let tasks = plan.node_run_directory(node).join("containerd/io.containerd.runtime.v2.task/k8s.io");
+    let containers = fs::read_dir(tasks).into_iter().flatten().flatten();
+    let addresses = containers.filter_map(|container| fs::read_to_string(container.path().join("address")).ok());
+    addresses.filter_map(|address| address.trim().strip_prefix("unix://").map(PathBuf::from)).collect()
+}
 
 /// Version 2 of containerd's configuration: 1.6 reads it, 2.x migrates it.
 pub(crate) fn config(plan: &Plan, node: &Node, pause_image: &str) -> String {
@@ -28,12 +40,14 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
+        Root = "{runc}"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{cni}/bin"
     conf_dir = "{cni}/net.d"
 "#,
         root = directory.join("containerd").display(),
         state = run.join("containerd").display(),
+        runc = run.join("runc").display(),
         socket = plan.containerd_socket(node).display(),
         cni = directory.join("cni").display(),
     )

@@ -60,19 +60,18 @@ pub(crate) async fn ensure_node(plan: &Plan, node: &Node) -> anyhow::Result<()> 
     namespace::ensure(&path)?;
     let cable = plan.cable(node);
     with_netlink(async |netlink| {
+        // The far end is made under a passing name and moved in, where it becomes the uplink. An `up` that was killed may have left each of these undone.
+        let passing = format!("{cable:.13}~p");
         if index(&netlink, &cable).await?.is_none() {
-            let bridge = index(&netlink, &plan.bridge()).await?.context("the bridge is gone")?;
-            let inside = fs::File::open(&path).with_context(|| format!("open {}", path.display()))?;
-            // The far end is made under a passing name and moved in, where it becomes the uplink.
-            let passing = format!("{cable:.13}~p");
             netlink
                 .link()
                 .add(LinkVeth::new(&cable, &passing).build())
                 .execute()
                 .await
                 .with_context(|| format!("make cable {cable}"))?;
-            let far = index(&netlink, &passing).await?.context("the cable's far end vanished")?;
-            let near = index(&netlink, &cable).await?.context("the cable vanished")?;
+        }
+        if let Some(far) = index(&netlink, &passing).await? {
+            let inside = fs::File::open(&path).with_context(|| format!("open {}", path.display()))?;
             let moved = LinkUnspec::new_with_index(far).name(UPLINK).setns_by_fd(inside.as_raw_fd()).build();
             netlink
                 .link()
@@ -80,14 +79,15 @@ pub(crate) async fn ensure_node(plan: &Plan, node: &Node) -> anyhow::Result<()> 
                 .execute()
                 .await
                 .with_context(|| format!("move the cable into {}", path.display()))?;
-            netlink
-                .link()
-                .set(LinkUnspec::new_with_index(near).controller(bridge).up().build())
-                .execute()
-                .await
-                .with_context(|| format!("plug {cable}"))?;
         }
-        Ok(())
+        let bridge = index(&netlink, &plan.bridge()).await?.context("the bridge is gone")?;
+        let near = index(&netlink, &cable).await?.context("the cable vanished")?;
+        netlink
+            .link()
+            .set(LinkUnspec::new_with_index(near).controller(bridge).up().build())
+            .execute()
+            .await
+            .with_context(|| format!("plug {cable}"))
     })
     .await?;
     let (ipv4, ipv6) = (node.ipv4, node.ipv6);

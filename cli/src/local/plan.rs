@@ -17,6 +17,20 @@ pub(crate) struct Plan {
     pub(crate) index: u8,
     /// How many nodes.
     pub(crate) nodes: u32,
+    /// Where its objects are kept.
+    #[serde(default)]
+    pub(crate) storage: Storage,
+}
+
+/// Where a cluster's API server keeps its objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Storage {
+    /// In its own embedded store.
+    #[default]
+    Embedded,
+    /// In an etcd that is started with it.
+    Etcd,
 }
 
 /// One node of a plan.
@@ -59,7 +73,7 @@ impl Plan {
     }
 
     /// Takes a free index and writes the plan, or returns the one that exists (with more nodes when more are asked for).
-    pub(crate) fn make(name: &str, nodes: u32) -> anyhow::Result<Self> {
+    pub(crate) fn make(name: &str, nodes: u32, storage: Option<Storage>) -> anyhow::Result<Self> {
         check_name(name)?;
         if !(1..=MAX_NODES).contains(&nodes) {
             bail!("--nodes must be between 1 and {MAX_NODES}");
@@ -70,8 +84,12 @@ impl Plan {
             .map_err(|(_, errno)| errno)
             .context("lock the clusters directory")?;
         let mut plan = match Self::find(name)? {
+            Some(plan) if storage.is_some_and(|asked| asked != plan.storage) => bail!(
+                "cluster {name} has its objects in another storage ({:?}): `skep down --name {name}` first",
+                plan.storage
+            ),
             Some(plan) => plan,
-            None => Self { name: name.to_owned(), index: free_index()?, nodes },
+            None => Self { name: name.to_owned(), index: free_index()?, nodes, storage: storage.unwrap_or_default() },
         };
         plan.nodes = plan.nodes.max(nodes);
         let directory = plan.directory();
@@ -172,6 +190,16 @@ impl Plan {
         self.directory().join("server")
     }
 
+    /// The data of the cluster's etcd.
+    pub(crate) fn etcd_directory(&self) -> PathBuf {
+        self.directory().join("etcd")
+    }
+
+    /// Where that etcd serves clients, and where it would serve other members.
+    pub(crate) fn etcd_addresses(&self) -> [std::net::SocketAddr; 2] {
+        [2379, 2380].map(|port| (IpAddr::from(self.host_addresses().0), port).into())
+    }
+
     /// The administrator's kubeconfig.
     pub(crate) fn admin_kubeconfig(&self) -> PathBuf {
         self.directory().join("admin.kubeconfig")
@@ -213,7 +241,8 @@ impl Plan {
     }
 }
 
-fn clusters_dir() -> &'static Path {
+/// Holds a directory for each local cluster.
+pub(crate) fn clusters_dir() -> &'static Path {
     Path::new("/var/lib/skep/clusters")
 }
 
@@ -258,7 +287,7 @@ mod tests {
 
     #[test]
     fn ranges_of_clusters_are_disjoint_and_names_fit() {
-        let plan = |name: &str, index| Plan { name: name.into(), index, nodes: 3 };
+        let plan = |name: &str, index| Plan { name: name.into(), index, nodes: 3, storage: Storage::Embedded };
         let (a, b) = (plan("a", 0), plan("a-long-cluster-name-of-forty-characters-x", 11));
         assert_eq!(a.pods_v4().0.octets()[..2], [10, 244]);
         assert_eq!(b.pods_v4().0.octets()[..2], [10, 255]);

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::Instant;
@@ -45,11 +46,11 @@ impl Process {
         let me = std::env::current_exe().context("find our own binary")?;
         #[expect(clippy::disallowed_methods, reason = "`skep up` starts the cluster's processes")]
         let mut command = Command::new(me);
-        command.args(["node", "become", "--cgroup", &self.cgroup]);
+        command.args(["node", "become", "--cgroup", &self.cgroup, "--pid-file"]).arg(self.pid_file());
         if let Some(namespace) = &self.namespace {
             command.arg("--netns").arg(namespace);
         }
-        let child = command
+        let mut child = command
             .arg("--")
             .args(&self.command)
             .stdin(Stdio::null())
@@ -58,23 +59,22 @@ impl Process {
             .current_dir("/")
             .spawn()
             .with_context(|| format!("start {}", self.name))?;
-        let start = start_time(child.id())
-            .with_context(|| format!("{} ended at once; see {}", self.name, self.log.display()))?;
-        fs::write(self.pid_file(), format!("{} {start}", child.id()))
-            .with_context(|| format!("write {}", self.pid_file().display()))?;
+        // It claims the name itself: were we killed now, the next `up` would still find it.
+        while self.pid()? != Some(child.id()) {
+            if let Some(status) = child.try_wait().with_context(|| format!("look after {}", self.name))? {
+                if self.pid()?.is_some() {
+                    return Ok(false);
+                }
+                bail!("{} ended at once ({status}); see {}", self.name, self.log.display());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
         Ok(true)
     }
 
     /// Its process number while it runs.
     pub(crate) fn pid(&self) -> anyhow::Result<Option<u32>> {
-        let text = match fs::read_to_string(self.pid_file()) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("read {}", self.pid_file().display())),
-        };
-        let Some((pid, start)) = text.split_once(' ') else { return Ok(None) };
-        let Ok(pid) = pid.parse() else { return Ok(None) };
-        Ok((start_time(pid).as_deref() == Some(start)).then_some(pid))
+        running(&self.pid_file())
     }
 
     /// Asks it to end and waits; kills it when it does not.
@@ -105,6 +105,35 @@ impl Process {
     fn pid_file(&self) -> PathBuf {
         self.run_directory.join(format!("{}.pid", self.name))
     }
+}
+
+/// Makes the calling process the one that a file names, unless another one that runs has it: two `up` at once start one of each.
+pub(crate) fn claim(pid_file: &Path) -> anyhow::Result<()> {
+    let lock = pid_file.with_extension("lock");
+    let lock = File::create(&lock).with_context(|| format!("create {}", lock.display()))?;
+    let lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno).context("lock a process file")?;
+    if let Some(other) = running(pid_file)? {
+        bail!("process {other} has {} already", pid_file.display());
+    }
+    let me = std::process::id();
+    let start = start_time(me).context("read our own start time")?;
+    let beside = pid_file.with_extension("new");
+    fs::write(&beside, format!("{me} {start}")).with_context(|| format!("write {}", beside.display()))?;
+    fs::rename(&beside, pid_file).with_context(|| format!("write {}", pid_file.display()))?;
+    drop(lock);
+    Ok(())
+}
+
+/// The process a file names, while it runs.
+fn running(pid_file: &Path) -> anyhow::Result<Option<u32>> {
+    let text = match fs::read_to_string(pid_file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("read {}", pid_file.display())),
+    };
+    let Some((pid, start)) = text.split_once(' ') else { return Ok(None) };
+    let Ok(pid) = pid.parse() else { return Ok(None) };
+    Ok((start_time(pid).as_deref() == Some(start)).then_some(pid))
 }
 
 /// Start time in clock ticks since boot (field 22 of /proc/PID/stat): with the number it names one process for good. None for zombies, too.

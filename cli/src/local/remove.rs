@@ -9,22 +9,30 @@ use nix::mount::{MntFlags, umount2};
 use skep_proxy::names;
 use skep_proxy_ebpf::pins::PinDirectory;
 
-use super::plan::Plan;
-use super::{cgroup, namespace, network, start};
+use super::plan::{self, Plan, Storage};
+use super::{cgroup, component, containerd, namespace, network};
 
 /// Ends its processes and removes cgroups, mounts, pins, namespaces, devices and files.
 pub(crate) async fn cluster(plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<()> {
     // Kubelets and agents first: nothing may start anew what is being ended.
     for node in plan.nodes() {
-        for process in [start::kubelet(plan, &node)?, start::agent(plan, &node)?, start::containerd(plan, &node)?] {
+        for process in
+            [component::kubelet(plan, &node)?, component::agent(plan, &node)?, component::containerd(plan, &node)?]
+        {
             process.stop()?;
         }
     }
-    start::server(plan)?.stop()?;
+    component::server(plan)?.stop()?;
+    if plan.storage == Storage::Etcd {
+        component::etcd(plan)?.stop()?;
+    }
     cgroup::remove(&plan.cgroup())?;
     say("processes and cgroups");
     for directory in [plan.directory(), plan.run_directory()] {
         unmount_below(&directory)?;
+    }
+    for socket in plan.nodes().flat_map(|node| containerd::shim_sockets(plan, &node)) {
+        remove_file(&socket)?;
     }
     for node in plan.nodes() {
         let pins = plan.pin_directory(&node);
@@ -39,6 +47,11 @@ pub(crate) async fn cluster(plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<(
     remove_tree(&plan.directory())?;
     say("files");
     Ok(())
+}
+
+/// Removes what an `up` or a `down` that was killed left of a cluster without a plan: files alone, for the plan is written first and goes last.
+pub(crate) fn remains(name: &str) -> anyhow::Result<()> {
+    remove_tree(&plan::clusters_dir().join(name))
 }
 
 /// Innermost mounts first.

@@ -1,7 +1,7 @@
 //! Starts a local cluster, or what is missing of one. From the plan; to a cluster whose nodes are Ready.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use skep_pki::kubeconfig::Kubeconfig;
 use skep_pki::{ClusterPki, KeyedCertificate, Names, Request};
 use tokio::time::Instant;
 
-use super::network::UPLINK;
-use super::plan::{Node, Plan};
+use super::component::{agent, containerd, etcd, find, kubelet, pki_directory, server};
+use super::plan::{Node, Plan, Storage};
 use super::process::Process;
-use super::{cgroup, containerd, network};
+use super::{cgroup, containerd as runtime, network};
 
 /// How long a machine may take before we say what hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,7 +27,15 @@ pub(crate) async fn cluster(plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<(
     preflight()?;
     network::ensure_bridge(plan).await.context("set up the bridge")?;
     say(&format!("bridge {} ({})", plan.bridge(), plan.host_addresses().0));
-    let pki = ClusterPki::ensure(&plan.server_directory().join("pki"), &names(plan))?;
+    let pki = ClusterPki::ensure(&pki_directory(plan), &names(plan))?;
+    if plan.storage == Storage::Etcd {
+        pki.ensure_etcd(vec![plan.host_addresses().0.into()])?;
+        let etcd = etcd(plan)?;
+        if etcd.ensure()? {
+            say(&format!("etcd at https://{}", plan.etcd_addresses()[0]));
+        }
+        listens(&etcd, plan.etcd_addresses()[0]).await?;
+    }
     let server = server(plan)?;
     if server.ensure()? {
         say(&format!("API server, controllers and scheduler at https://{}", plan.server_address()));
@@ -72,14 +80,6 @@ fn preflight() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn find(program: &str) -> Option<std::path::PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(Into::into))
-        .map(|directory| directory.join(program))
-        .find(|file| file.is_file())
-}
-
 /// The names in the API server's certificate: as `skep server` computes them, so that neither makes the other's anew.
 pub(crate) fn names(plan: &Plan) -> Names {
     let service = |network: IpAddr| crate::commands::server::first_address(network);
@@ -111,7 +111,7 @@ fn write_node_files(plan: &Plan, node: &Node, pki: &ClusterPki) -> anyhow::Resul
     fs::create_dir_all(directory.join("cni/net.d"))?;
     fs::create_dir_all(directory.join("cni/bin"))?;
     fs::create_dir_all(plan.node_run_directory(node))?;
-    fs::write(directory.join("ca.crt"), pki.ca().cert_pem())?;
+    keep(&directory.join("ca.crt"), pki.ca().cert_pem())?;
     if !directory.join("kubelet.kubeconfig").exists() {
         let certificate = pki.kubelet(&node.name, vec![node.ipv4.into(), node.ipv6.into()])?;
         write_secret(&directory.join("kubelet.key"), &certificate.key_pem)?;
@@ -123,8 +123,16 @@ fn write_node_files(plan: &Plan, node: &Node, pki: &ClusterPki) -> anyhow::Resul
         let certificate = pki.ca().issue(&Request::client("system:kube-proxy", Some("system:node-proxier")))?;
         kubeconfig(plan, pki, "system:kube-proxy", certificate).write(&directory.join("agent.kubeconfig"))?;
     }
-    fs::write(directory.join("containerd.toml"), containerd::config(plan, node, skep_node::image::pause::NAME))?;
+    keep(&directory.join("containerd.toml"), &runtime::config(plan, node, skep_node::image::pause::NAME))?;
     install_plugin(&directory.join("cni/bin"))
+}
+
+/// Writes a file that says something else, or is not there.
+fn keep(path: &Path, text: &str) -> anyhow::Result<()> {
+    if fs::read(path).is_ok_and(|there| there == text.as_bytes()) {
+        return Ok(());
+    }
+    fs::write(path, text).with_context(|| format!("write {}", path.display()))
 }
 
 fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
@@ -146,9 +154,13 @@ fn install_plugin(directory: &Path) -> anyhow::Result<()> {
     if !source.exists() {
         bail!("{} is missing: skep-cni is installed beside skep", source.display());
     }
-    let beside = directory.join("skep-cni.new");
-    fs::copy(&source, &beside).with_context(|| format!("copy {}", source.display()))?;
-    fs::rename(&beside, directory.join("skep-cni")).context("install skep-cni")?;
+    let installed = directory.join("skep-cni");
+    let new = fs::read(&source).with_context(|| format!("read {}", source.display()))?;
+    if fs::read(&installed).ok().as_ref() != Some(&new) {
+        let beside = directory.join("skep-cni.new");
+        fs::copy(&source, &beside).with_context(|| format!("copy {}", source.display()))?;
+        fs::rename(&beside, &installed).context("install skep-cni")?;
+    }
     // Runtimes before containerd 1.7 execute a plugin named `loopback`; ours answers to that name too.
     let loopback = directory.join("loopback");
     match std::os::unix::fs::symlink("skep-cni", &loopback) {
@@ -159,117 +171,29 @@ fn install_plugin(directory: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// The control plane, in the host's namespace.
-pub(super) fn server(plan: &Plan) -> anyhow::Result<Process> {
-    let (pods4, pods6) = (plan.pods_v4(), plan.pods_v6());
-    let (services4, services6) = (plan.services_v4(), plan.services_v6());
-    Ok(Process {
-        name: "server",
-        run_directory: plan.run_directory(),
-        log: plan.server_directory().join("server.log"),
-        cgroup: format!("{}/server", plan.cgroup()),
-        namespace: None,
-        command: vec![
-            me()?,
-            "server".into(),
-            format!("--data-dir={}", plan.server_directory().display()),
-            format!("--bind={}", plan.server_address()),
-            format!("--service-cidr={}/{},{}/{}", services4.0, services4.1, services6.0, services6.1),
-            format!("--cluster-cidr={}/{},{}/{}", pods4.0, pods4.1, pods6.0, pods6.1),
-        ],
-    })
-}
-
-/// A node's runtime.
-pub(super) fn containerd(plan: &Plan, node: &Node) -> anyhow::Result<Process> {
-    let program = find("containerd").context("containerd is not installed: apt-get install containerd")?;
-    Ok(node_process(
-        plan,
-        node,
-        "containerd",
-        vec![
-            program.display().to_string(),
-            format!("--config={}", plan.node_directory(node).join("containerd.toml").display()),
-            "--log-level=warn".into(),
-        ],
-    ))
-}
-
-/// A node's kubelet.
-pub(super) fn kubelet(plan: &Plan, node: &Node) -> anyhow::Result<Process> {
-    let directory = plan.node_directory(node);
-    let dns = crate::commands::server::dns_address(plan.services_v4().0.into());
-    Ok(node_process(
-        plan,
-        node,
-        "kubelet",
-        vec![
-            me()?,
-            "kubelet".into(),
-            format!("--kubeconfig={}", directory.join("kubelet.kubeconfig").display()),
-            format!("--node-name={}", node.name),
-            format!("--node-ip={},{}", node.ipv4, node.ipv6),
-            format!("--root-dir={}", directory.join("kubelet").display()),
-            format!("--pod-log-dir={}", directory.join("logs/pods").display()),
-            format!("--container-runtime-endpoint=unix://{}", plan.containerd_socket(node).display()),
-            format!("--cgroup-root={}", plan.node_cgroup(node)),
-            format!("--cluster-dns={dns}"),
-            "--cluster-domain=cluster.local".into(),
-            // Without an uplink the machine's resolvers cannot be reached.
-            "--resolv-conf=/dev/null".into(),
-            // A developer's disk is often fuller than a node's should be.
-            "--min-free-disk-percent=0".into(),
-            format!("--listen={}:10250", node.ipv4),
-            format!("--tls-cert={}", directory.join("kubelet.crt").display()),
-            format!("--tls-key={}", directory.join("kubelet.key").display()),
-            format!("--client-ca={}", directory.join("ca.crt").display()),
-        ],
-    ))
-}
-
-/// A node's network agent.
-pub(super) fn agent(plan: &Plan, node: &Node) -> anyhow::Result<Process> {
-    let directory = plan.node_directory(node);
-    let cgroup = cgroup::ensure(&plan.node_cgroup(node))?;
-    Ok(node_process(
-        plan,
-        node,
-        "agent",
-        vec![
-            me()?,
-            "proxy".into(),
-            format!("--kubeconfig={}", directory.join("agent.kubeconfig").display()),
-            format!("--node-name={}", node.name),
-            format!("--pin-dir={}", plan.pin_directory(node).display()),
-            format!("--cgroup={}", cgroup.display()),
-            format!("--cni-conf-dir={}", directory.join("cni/net.d").display()),
-            format!("--cni-state-dir={}", directory.join("cni/state").display()),
-            format!("--uplink={UPLINK}"),
-        ],
-    ))
-}
-
-fn node_process(plan: &Plan, node: &Node, name: &'static str, command: Vec<String>) -> Process {
-    Process {
-        name,
-        run_directory: plan.node_run_directory(node),
-        log: plan.node_directory(node).join(format!("logs/{name}.log")),
-        cgroup: format!("{}/system", plan.node_cgroup(node)),
-        namespace: Some(plan.namespace(node)),
-        command,
-    }
-}
-
-fn me() -> anyhow::Result<String> {
-    Ok(std::env::current_exe().context("find our own binary")?.display().to_string())
-}
-
 /// A client with the rights of a kubeconfig file.
 pub(crate) async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
     let document =
         kube::config::Kubeconfig::read_from(kubeconfig).with_context(|| format!("read {}", kubeconfig.display()))?;
     let config = Config::from_custom_kubeconfig(document, &kube::config::KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)
+}
+
+/// Waits until a process takes connections.
+async fn listens(process: &Process, address: SocketAddr) -> anyhow::Result<()> {
+    let end = Instant::now() + PATIENCE;
+    while let Err(error) = tokio::net::TcpStream::connect(address).await {
+        if process.pid()?.is_none() {
+            bail!("{} ended; the end of {}:\n{}", process.name, process.log.display(), process.last_words());
+        }
+        if Instant::now() > end {
+            let log = process.log.display();
+            return Err(error)
+                .with_context(|| format!("{} does not listen after {PATIENCE:?}; see {log}", process.name));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }
 
 async fn ready(client: &Client, server: &Process) -> anyhow::Result<()> {

@@ -96,6 +96,19 @@ impl ClusterPki {
         })
     }
 
+    /// Makes what an etcd of the cluster's own needs: `etcd/ca`, `etcd/server` and the API server's `apiserver-etcd-client`. Its authority is apart, so that no
+    /// other certificate of the cluster opens it.
+    ///
+    /// # Errors
+    /// When a file cannot be read, written or understood.
+    pub fn ensure_etcd(&self, addresses: Vec<IpAddr>) -> Result<(), PkiError> {
+        let ca = authority(&self.directory, "etcd/ca", "etcd-ca")?;
+        // Members call each other, and themselves, with the certificate they serve with.
+        let server = Request { usage: Usage::Both, ..Request::server("etcd", vec!["localhost".to_owned()], addresses) };
+        self.ensure_leaf("etcd/server", &ca, &server)?;
+        self.ensure_leaf("apiserver-etcd-client", &ca, &Request::client("kube-apiserver-etcd-client", None))
+    }
+
     fn leaf(&self, name: &str) -> Result<Option<KeyedCertificate>, PkiError> {
         let cert_pem = secret_file::read(&self.path(&format!("{name}.crt")))?;
         let key_pem = secret_file::read(&self.path(&format!("{name}.key")))?;

@@ -26,6 +26,21 @@ fn files_are_made_once_kept_and_renewed_when_names_change() {
 }
 
 #[test]
+fn etcd_has_an_authority_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = ClusterPki::ensure(dir.path(), &names([10, 0, 0, 1])).unwrap();
+    assert!(!pki.path("etcd").exists());
+    let made = || {
+        pki.ensure_etcd(vec![[10, 0, 0, 1].into()]).unwrap();
+        ["etcd/ca.crt", "etcd/server.crt", "etcd/server.key", "apiserver-etcd-client.crt", "apiserver-etcd-client.key"]
+            .map(|file| std::fs::read_to_string(pki.path(file)).unwrap())
+    };
+    let first = made();
+    assert_eq!(made(), first);
+    assert_ne!(first[0], pki.ca().cert_pem());
+}
+
+#[test]
 fn a_damaged_authority_is_named_and_kept() {
     let dir = tempfile::tempdir().unwrap();
     ClusterPki::ensure(dir.path(), &names([10, 0, 0, 1])).unwrap();
