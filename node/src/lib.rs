@@ -24,6 +24,8 @@ pub mod pod_source;
 
 pub mod pods;
 
+pub mod orphans;
+
 pub mod pod_worker;
 
 pub mod actions;

@@ -7,18 +7,23 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::kubelet::Kubelet;
-use crate::pod;
 use crate::pod_source::{Change, Source};
 use crate::pod_worker::{Desired, Worker};
 use crate::relist::Seen;
 use crate::status_publisher;
+use crate::{orphans, pod};
+
+/// Time between searches of the node for what is left of pods.
+const SEARCH: Duration = Duration::from_secs(60);
 
 struct Handle {
     desired: watch::Sender<Desired>,
@@ -36,6 +41,8 @@ pub struct Pods {
     wanted: HashSet<Source>,
     /// Static pods that wait for an older pod of the same name to end.
     held: Vec<Arc<Pod>>,
+    /// When the node was last searched for pods that nobody knows.
+    searched: Option<Instant>,
 }
 
 impl Pods {
@@ -48,6 +55,7 @@ impl Pods {
             complete: HashSet::new(),
             wanted,
             held: Vec::new(),
+            searched: None,
         }
     }
 
@@ -148,6 +156,11 @@ impl Pods {
         }
         if !self.wanted.is_subset(&self.complete) {
             return;
+        }
+        if self.searched.is_none_or(|at| at.elapsed() > SEARCH) {
+            self.searched = Some(Instant::now());
+            let in_runtime: HashSet<&str> = seen.pods.iter().map(|pod| pod::uid(pod)).collect();
+            orphans::remove(&self.kubelet, |uid| self.workers.contains_key(uid) || in_runtime.contains(uid));
         }
         // Pods of ours that no source has: they were deleted while this kubelet was away.
         for orphan in seen.pods {
