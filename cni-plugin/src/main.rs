@@ -8,6 +8,7 @@
 //! address   the addresses of this node's ranges, kept in a crash-safe journal
 //! veth      the devices; netlink: how the kernel is asked
 //! pod_map   the entry in `PODS` and the pinned programs
+//! grace_period  the kernel's waiting, kept short meanwhile
 //! response  results in the asked version, and error codes
 //! ```
 //!
@@ -19,6 +20,7 @@ mod attachment;
 mod check;
 mod del;
 mod gc;
+mod grace_period;
 mod loopback;
 mod netlink;
 mod pod_map;
@@ -29,6 +31,7 @@ mod veth;
 
 use std::process::ExitCode;
 
+use grace_period::Expedited;
 use request::{Call, Request, Verb};
 use response::{Failure, Version};
 
@@ -54,6 +57,10 @@ fn answer(call: &Call) -> Result<Option<serde_json::Value>, Failure> {
     if request.network.is_loopback() {
         return loopback::run(*verb, request);
     }
+    let _expedited = match verb {
+        Verb::Add | Verb::Del | Verb::Gc => Expedited::wish(&request.network.state_dir),
+        Verb::Check | Verb::Status => None,
+    };
     match verb {
         Verb::Add => add::run(request).map(|result| Some(result.render(request.network.version))),
         Verb::Del => del::run(request).map(|()| None),
