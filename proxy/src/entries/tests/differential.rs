@@ -205,7 +205,7 @@ fn told(world: &BTreeMap<Name, Value>) -> BTreeMap<Dialled, Answer> {
             let mut claim = |ip: IpAddr, port_number: u16, is_external: bool, is_local: bool, is_cluster_ip: bool| {
                 let (everywhere, here) = usable(world, service, port, ip.is_ipv4());
                 let dialled = (ip, port_number, port["protocol"].as_str().unwrap().to_owned(), is_external);
-                answers.entry(dialled).or_insert(Answer {
+                answers.entry(dialled).or_insert_with(|| Answer {
                     is_silent: !is_cluster_ip && is_local && !everywhere.is_empty(),
                     is_masqueraded: is_external && !is_local,
                     has_affinity: spec["sessionAffinity"] == "ClientIP",
