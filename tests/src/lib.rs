@@ -5,4 +5,6 @@
 pub mod cluster;
 pub mod leftovers;
 pub mod machine;
+pub mod script;
+pub mod server;
 pub mod wire;
