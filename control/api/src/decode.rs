@@ -151,15 +151,15 @@ fn decode_to(
             let gvk = type_meta::of_json(body).map_err(|why| target.unrecognized(&why, body))?;
             let gvk = type_meta::check(gvk, target, body)?;
             let mut source = serde_json::Deserializer::from_slice(body);
-            let read = reader::read(schema, &mut source);
+            let read = reader::read(schema, reader::Words::Json, &mut source);
             (read.map_err(|e| target.cannot_be_handled(&gvk.kind, &gvk.version, &e))?, gvk)
         }
         MediaType::Yaml => {
             let (value, duplicates) = yaml::parse(body, validation).map_err(|why| target.unrecognized(&why, body))?;
             let gvk = type_meta::of_value(&value).map_err(|why| target.unrecognized(&why, body))?;
             let gvk = type_meta::check(gvk, target, body)?;
-            let mut read =
-                reader::read(schema, value).map_err(|e| target.cannot_be_handled(&gvk.kind, &gvk.version, &e))?;
+            let mut read = reader::read(schema, reader::Words::Json, value)
+                .map_err(|e| target.cannot_be_handled(&gvk.kind, &gvk.version, &e))?;
             read.strict.splice(0..0, duplicates);
             (read, gvk)
         }
@@ -184,7 +184,15 @@ fn decode_to(
 /// # Errors
 /// The bare reason, for instance `strict decoding error: unknown field "spec.foo"`; the caller puts it into its context.
 pub fn retype(value: Value, schema: &ObjectType, validation: FieldValidation) -> Result<Decoded, String> {
-    finish(reader::read(schema, value)?, schema, validation)
+    finish(reader::read(schema, reader::Words::Json, value)?, schema, validation)
+}
+
+/// [`retype`] in the words upstream has for what a strategic merge made.
+///
+/// # Errors
+/// As [`retype`].
+pub fn retype_tree(value: Value, schema: &ObjectType, validation: FieldValidation) -> Result<Decoded, String> {
+    finish(reader::read(schema, reader::Words::Tree, value)?, schema, validation)
 }
 
 /// Parses any JSON and names its duplicate fields; the error is Go's words.

@@ -107,7 +107,8 @@ pub fn apply(
     if let Some(why) = changed_kind(&patched, current) {
         return Err(invalid(why).into());
     }
-    let mut decoded = decode::retype(patched, kind.schema.get(), FieldValidation::Warn).map_err(invalid)?;
+    let retype = if patch_type == PatchType::Strategic { decode::retype_tree } else { decode::retype };
+    let mut decoded = retype(patched, kind.schema.get(), FieldValidation::Warn).map_err(invalid)?;
     strict.append(&mut decoded.warnings);
     match validation {
         FieldValidation::Ignore => {}

@@ -25,9 +25,19 @@ pub(super) struct Read {
 /// As many strict errors as upstream collects.
 const MAX_STRICT: usize = 100;
 
+/// Whose words a wrong type is refused with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Words {
+    /// Those of Go's JSON decoder.
+    #[default]
+    Json,
+    /// Those of upstream's converter of decoded trees, which takes the place of the decoder after a strategic merge.
+    Tree,
+}
+
 /// Reads an object.
-pub(super) fn read<'de, D: Deserializer<'de>>(schema: &ObjectType, source: D) -> Result<Read, String> {
-    let mut state = State::default();
+pub(super) fn read<'de, D: Deserializer<'de>>(schema: &ObjectType, words: Words, source: D) -> Result<Read, String> {
+    let mut state = State { words, ..State::default() };
     let node = Node { state: &mut state, expected: Expected::Object(schema) };
     let value = node.deserialize(source).map_err(|e| e.to_string())?;
     match state.error {
@@ -55,6 +65,7 @@ struct State<'a> {
     go_struct: Vec<&'a ObjectType>,
     strict: Vec<String>,
     error: Option<String>,
+    words: Words,
 }
 
 impl State<'_> {
@@ -70,6 +81,9 @@ impl State<'_> {
     }
 
     fn mismatch(&mut self, found: &str, expected: &Expected<'_>) {
+        if self.words == Words::Tree {
+            return self.fail(tree_mismatch(found, &expected.go_type()));
+        }
         let target = match self.go_struct.last() {
             Some(object) => format!("Go struct field {}.{}", object.short_name(), self.fields.join(".")),
             None => "Go value".to_owned(),
@@ -86,6 +100,29 @@ impl State<'_> {
         let result = inner(self);
         self.path.truncate(length);
         result
+    }
+}
+
+/// What the converter says of a value that fits no member of this Go type.
+fn tree_mismatch(found: &str, go_type: &str) -> String {
+    let is_bytes = go_type == "[]uint8";
+    let found = match found.split(' ').next().unwrap_or_default() {
+        "number" if found.contains('.') => "float64",
+        "number" => "int64",
+        "array" => "slice",
+        "object" => "map",
+        other => other,
+    };
+    if go_type.starts_with("map[") {
+        format!("cannot restore map from {found}")
+    } else if go_type.starts_with("[]") && !is_bytes {
+        format!("cannot restore slice from {found}")
+    } else if go_type.contains('.') {
+        format!("cannot restore struct from: {found}")
+    } else if go_type == "string" && found == "int64" {
+        format!("cannot convert {found} to string")
+    } else {
+        format!("unrecognized type: {}", if is_bytes { "slice" } else { go_type })
     }
 }
 

@@ -276,7 +276,8 @@ fn selector_and_template(spec: &Value, what: &str, path: &Path, errors: &mut Err
     }
     let at = path.child("template");
     let labels = &spec["template"]["metadata"]["labels"];
-    if selector.is_null() && what != "deployment" || !selector.is_null() && !empty && !meets(selector, labels) {
+    // No selector selects nothing, an empty one everything.
+    if selector.is_null() || !empty && !meets(selector, labels) {
         mismatch(labels, &at, errors);
     }
     template(&spec["template"], &at, errors);

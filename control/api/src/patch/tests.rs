@@ -205,3 +205,23 @@ proptest! {
         prop_assert_eq!(same, once);
     }
 }
+
+#[test]
+fn strategic_merges_refuse_wrong_types_in_words_of_their_own() {
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {}});
+    let refused = |patch: Value| {
+        let (patch, kind) = (patch.to_string(), kind("apps", "Deployment"));
+        let result = apply(PatchType::Strategic, patch.as_bytes(), &deployment, kind, FieldValidation::Warn);
+        result.expect_err("a wrong type").to_string()
+    };
+    for (patch, why) in [
+        (json!({"spec": {"replicas": "2"}}), "unrecognized type: int32"),
+        (json!({"metadata": {"labels": {"a": 1}}}), "cannot convert int64 to string"),
+        (json!({"metadata": {"labels": {"a": true}}}), "unrecognized type: string"),
+        (json!({"metadata": {"labels": "a"}}), "cannot restore map from string"),
+        (json!({"spec": {"strategy": 1}}), "cannot restore struct from: int64"),
+    ] {
+        let error = refused(patch);
+        assert!(error.ends_with(why), "{error}");
+    }
+}
