@@ -2,6 +2,7 @@
 
 mod commands;
 mod local;
+mod memory;
 
 use std::process::ExitCode;
 
@@ -59,8 +60,23 @@ fn dispatch(verb: Verb) -> anyhow::Result<()> {
     if let Verb::Node(verb) = verb {
         return commands::node::run(verb);
     }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(verb))
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // On every node, beside what the node is for: small, however many cores it has.
+    let is_of_node = matches!(verb, Verb::Kubelet(_) | Verb::Proxy(_));
+    if is_of_node {
+        memory::keep_little();
+        runtime.worker_threads(NODE_WORKERS);
+    }
+    runtime.enable_all().build()?.block_on(async {
+        if is_of_node {
+            tokio::spawn(memory::give_back());
+        }
+        run(verb).await
+    })
 }
+
+/// Threads of the kubelet's and the agent's runtime: one may be busy with files or maps while the other answers.
+const NODE_WORKERS: usize = 2;
 
 async fn run(verb: Verb) -> anyhow::Result<()> {
     match verb {

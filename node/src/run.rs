@@ -128,7 +128,8 @@ fn dns(config: &Config) -> NodeDns {
 /// All Services, for environment variables.
 fn watch_services(client: Client, tasks: &TaskTracker, stop: &CancellationToken) -> Store<Service> {
     let (store, writer) = reflector::store();
-    let events = watcher(Api::<Service>::all(client), watcher::Config::default()).default_backoff();
+    let events =
+        watcher(Api::<Service>::all(client), watcher::Config::default()).default_backoff().modify(keep_what_matters);
     let stream = reflector::reflector(writer, events);
     let stop = stop.clone();
     tasks.spawn(async move {
@@ -143,6 +144,18 @@ fn watch_services(client: Client, tasks: &TaskTracker, stop: &CancellationToken)
         }
     });
     store
+}
+
+/// Of thousands of Services only names, addresses and ports are needed.
+fn keep_what_matters(service: &mut Service) {
+    let metadata = std::mem::take(&mut service.metadata);
+    service.metadata.name = metadata.name;
+    service.metadata.namespace = metadata.namespace;
+    service.metadata.resource_version = metadata.resource_version;
+    service.status = None;
+    if let Some(spec) = &mut service.spec {
+        spec.selector = None;
+    }
 }
 
 /// Stores the pause image; waits for the runtime while it is not there yet.

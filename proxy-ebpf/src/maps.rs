@@ -48,5 +48,12 @@ pub const NAMES: [&str; 12] = [
     drop_count::NAME,
 ];
 
+/// In which layout version each of [`NAMES`] last changed its shape or meaning.
+///
+/// An agent that finds an older version takes over the maps that are the same since then, with what they hold. What has
+/// changed starts empty: the agent fills its own maps anew; for maps that others fill (`PODS`, `CONNTRACK`, the socket
+/// storages) a conversion must come with the change.
+pub const SINCE: [u32; NAMES.len()] = [1; NAMES.len()];
+
 #[cfg(test)]
 mod tests;

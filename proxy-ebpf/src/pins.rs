@@ -9,8 +9,10 @@
 //!                                   links/pod-<ifindex>-ingress  one per pod: program pod_ingress, on TCX egress
 //! ```
 
-/// Version of everything in [`crate::maps`] and of the meaning of the program names. A pin directory of another version
-/// is not read; raise it with every change of a map's shape or meaning.
+/// Version of everything in [`crate::maps`] and of the meaning of the program names.
+///
+/// A pin directory of another version is not read, only taken over: maps that are the same since then, and links. Raise it with every change of a map's shape
+/// or meaning, and say in [`crate::maps::SINCE`] which map that is.
 pub const LAYOUT_VERSION: u32 = 1;
 
 /// The pin directory of a machine that is one node.
@@ -55,15 +57,17 @@ pub mod program {
 mod directory {
     use super::LAYOUT_VERSION;
     use std::{
-        format,
+        format, fs, io,
         path::{Path, PathBuf},
         string::String,
+        vec::Vec,
     };
 
     /// A pin directory: one per node, so that several nodes (network namespaces) of one machine do not meet.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct PinDirectory {
         root: PathBuf,
+        layout: u32,
     }
 
     /// Direction of a pod's traffic, as the pod sees it.
@@ -78,7 +82,39 @@ mod directory {
     impl PinDirectory {
         /// The pin directory at `root`, a directory in a bpffs that need not exist yet.
         pub fn new(root: impl Into<PathBuf>) -> Self {
-            Self { root: root.into() }
+            Self { root: root.into(), layout: LAYOUT_VERSION }
+        }
+
+        /// The same directory as an agent of another layout version sees it.
+        #[must_use]
+        pub const fn with_layout(mut self, layout: u32) -> Self {
+            self.layout = layout;
+            self
+        }
+
+        /// The layout version, [`LAYOUT_VERSION`] unless said otherwise.
+        #[must_use]
+        pub const fn layout(&self) -> u32 {
+            self.layout
+        }
+
+        /// What other versions left here, the newest first; nothing where there is no such directory.
+        ///
+        /// # Errors
+        /// When the directory cannot be read.
+        pub fn other_versions(&self) -> io::Result<Vec<Self>> {
+            let entries = match fs::read_dir(&self.root) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                other => other?,
+            };
+            let mut layouts = Vec::new();
+            for entry in entries {
+                let name = entry?.file_name();
+                let layout = name.to_str().and_then(|name| name.strip_prefix('v')?.parse::<u32>().ok());
+                layouts.extend(layout.filter(|layout| *layout != self.layout));
+            }
+            layouts.sort_unstable();
+            Ok(layouts.into_iter().rev().map(|layout| self.clone().with_layout(layout)).collect())
         }
 
         /// The directory itself.
@@ -87,10 +123,10 @@ mod directory {
             &self.root
         }
 
-        /// What holds everything of this layout version.
+        /// What holds everything of the layout version.
         #[must_use]
         pub fn version(&self) -> PathBuf {
-            self.root.join(format!("v{LAYOUT_VERSION}"))
+            self.root.join(format!("v{}", self.layout))
         }
 
         /// The directory of the maps.

@@ -84,6 +84,8 @@ struct Agent {
     objects: Objects,
     place: Place,
     health: Arc<Health>,
+    /// The programs serve; until then those of another layout version do.
+    is_attached: bool,
     /// Devices that carry our programs.
     attached: Option<(u32, u32)>,
     /// The nodes' part failed or is due again.
@@ -99,13 +101,9 @@ impl Agent {
         let datapath = Datapath::load(&config.pins)?;
         let maps = TypedMaps::open(&config.pins)?;
         let reconciler = Reconciler::restore(&maps)?;
-        let cgroup =
-            File::open(&config.cgroup).with_context(|| format!("open the cgroup {}", config.cgroup.display()))?;
-        datapath.attach_cgroup(cgroup.as_fd())?;
-        let pods = datapath.update_pods()?;
-        load::remove_other_versions(&config.pins).context("remove what other versions pinned")?;
-        tracing::info!(frontends = reconciler.frontends(), links = pods.updated, "took over what the kernel holds");
-        Ok(Self {
+        tracing::info!(frontends = reconciler.frontends(), "took over what the kernel holds");
+        let others = config.pins.other_versions().context("look for other versions' pins")?;
+        let mut agent = Self {
             place: Place { node: config.node_name.as_str().into(), zone: None, addresses: Vec::new() },
             overlay: Overlay::open()?,
             config,
@@ -114,12 +112,31 @@ impl Agent {
             reconciler,
             objects: Objects::default(),
             health,
+            is_attached: false,
             attached: None,
             nodes_due: false,
             names_due: None,
             retry_at: None,
             told: String::new(),
-        })
+        };
+        if others.is_empty() {
+            agent.attach()?;
+        } else {
+            tracing::info!("another layout version serves until the maps of this one are filled");
+        }
+        Ok(agent)
+    }
+
+    /// Puts our programs in the place of those that serve now.
+    fn attach(&mut self) -> anyhow::Result<()> {
+        let path = &self.config.cgroup;
+        let cgroup = File::open(path).with_context(|| format!("open the cgroup {}", path.display()))?;
+        self.datapath.attach_cgroup(cgroup.as_fd())?;
+        let pods = self.datapath.update_pods()?;
+        load::remove_other_versions(&self.config.pins).context("remove what other versions pinned")?;
+        self.is_attached = true;
+        tracing::info!(links = pods.updated, "the programs serve");
+        Ok(())
     }
 
     async fn work(&mut self, client: &Client, stop: &CancellationToken) {
@@ -184,6 +201,13 @@ impl Agent {
         }
         self.reconciler.set_complete();
         self.sync_services();
+        if !self.is_attached && !self.nodes_due && !self.reconciler.is_dirty() {
+            // The devices follow in the next round.
+            match self.attach() {
+                Ok(()) => (self.nodes_due, self.retry_at) = (true, Some(Instant::now())),
+                Err(error) => self.failed("the programs", &error),
+            }
+        }
     }
 
     fn sync_services(&mut self) {
@@ -231,7 +255,7 @@ impl Agent {
         overlay::node_settings(&uplink.name)?;
         let tunnel = self.overlay.ensure_device(mtu).await?;
         self.maps.config.put(&INDEX, &self.node_config(&own, tunnel, uplink.ifindex))?;
-        if self.attached != Some((tunnel, uplink.ifindex)) {
+        if self.is_attached && self.attached != Some((tunnel, uplink.ifindex)) {
             self.datapath.attach_device(Device::Overlay, tunnel)?;
             self.datapath.attach_device(Device::Uplink, uplink.ifindex)?;
             self.attached = Some((tunnel, uplink.ifindex));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -152,8 +152,9 @@ impl Names {
             fs::create_dir_all(directory)?;
         }
         let beside = path.with_extension("new");
-        let mut file = File::create(&beside)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
+        let mut file = BufWriter::new(File::create(&beside)?);
+        serde_json::to_writer(&mut file, self)?;
+        file.flush()?;
         fs::rename(&beside, path)
     }
 

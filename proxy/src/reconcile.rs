@@ -52,6 +52,8 @@ pub struct Reconciler {
     generation: u64,
     /// Everything wanted is known: what is not wanted may go.
     is_complete: bool,
+    /// Something may have been left behind.
+    prune_due: bool,
 }
 
 /// What a round did.
@@ -69,9 +71,16 @@ impl Reconciler {
     /// # Errors
     /// When the maps cannot be read.
     pub fn restore(maps: &TypedMaps) -> Result<Self, MapError> {
-        let actual = audit::read(maps)?;
+        let actual = audit::read(maps, &HashMap::new())?;
         let generation = actual.values().map(|a| a.generation).max().unwrap_or(0);
-        Ok(Self { wanted: Wanted::default(), actual, dirty: BTreeSet::new(), generation, is_complete: false })
+        Ok(Self {
+            wanted: Wanted::default(),
+            actual,
+            dirty: BTreeSet::new(),
+            generation,
+            is_complete: false,
+            prune_due: true,
+        })
     }
 
     /// Says what is wanted for one Service; nothing when it is gone.
@@ -102,8 +111,17 @@ impl Reconciler {
         let keys: Vec<ServiceKey> = self.dirty.iter().copied().collect();
         let plan = diff::plan(&keys, &self.wanted, &self.actual, self.is_complete, &mut self.generation);
         let round = Round { written: plan.writes.len(), deleted: plan.deletes.len() };
+        self.prune_due |= round != Round::default();
         self.execute(plan, maps)?;
         self.dirty.clear();
+        // What was found to be right is held once.
+        for key in &keys {
+            if let (Some(wanted), Some(actual)) = (self.wanted.get(key), self.actual.get_mut(key))
+                && actual.entry.as_ref() == Some(wanted)
+            {
+                actual.entry = Some(Arc::clone(wanted));
+            }
+        }
         Ok(round)
     }
 

@@ -146,8 +146,29 @@ pub struct BackendView {
 struct Source {
     services: Vec<(ServiceKey, ServiceValue)>,
     chunks: HashMap<ChunkKey, ChunkValue>,
-    counts: HashMap<BackendCountKey, BackendCount>,
+    counts: Vec<(BackendCountKey, BackendCount)>,
     names: Names,
+}
+
+/// What the maps hold.
+struct Dumped {
+    services: Vec<(ServiceKey, ServiceValue)>,
+    chunks: HashMap<ChunkKey, ChunkValue>,
+    counts: Vec<(BackendCountKey, BackendCount)>,
+}
+
+impl Dumped {
+    fn read(maps: &TypedMaps) -> Result<Self, MapError> {
+        let mut services = Vec::new();
+        maps.services.visit(|key, value| {
+            if !key.is_address_mark() {
+                services.push((key, value));
+            }
+        })?;
+        let has_chunks = services.iter().any(|(_, value): &(_, ServiceValue)| value.is_chunked());
+        let chunks = if has_chunks { maps.chunks.dump()?.into_iter().collect() } else { HashMap::new() };
+        Ok(Self { services, chunks, counts: maps.backend_counts.dump()? })
+    }
 }
 
 impl View {
@@ -158,12 +179,16 @@ impl View {
     pub fn read(pins: &PinDirectory, view_dir: &Path) -> Result<Self, ViewError> {
         let maps = TypedMaps::open_read_only(pins)?;
         let path = names::path(view_dir, pins);
-        let names = Names::read(&path).map_err(|source| ViewError::Names { path, source })?;
-        let services = maps.services.dump()?;
-        let has_chunks = services.iter().any(|(_, value)| value.is_chunked());
-        let chunks = if has_chunks { maps.chunks.dump()?.into_iter().collect() } else { HashMap::new() };
-        let counts = maps.backend_counts.dump()?.into_iter().collect();
-        Ok(Self::of(&Source { services, chunks, counts, names }))
+        // The file of a large cluster takes as long as its maps: read side by side.
+        let (names, dumped) = std::thread::scope(|scope| {
+            let names = scope.spawn(|| Names::read(&path));
+            let dumped = Dumped::read(&maps);
+            (names.join(), dumped)
+        });
+        let names = names.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let names = names.map_err(|source| ViewError::Names { path, source })?;
+        let Dumped { services, chunks, counts } = dumped?;
+        Ok(Self::of(Source { services, chunks, counts, names }))
     }
 
     /// Only the ports of one Service.
@@ -186,34 +211,40 @@ impl View {
         self
     }
 
-    fn of(source: &Source) -> Self {
+    fn of(mut source: Source) -> Self {
+        source.counts.sort_unstable_by_key(|(key, _)| *key);
         let names: HashMap<u64, &ServicePortNames> =
             source.names.services.iter().map(|names| (names.id, names)).collect();
-        let mut by_id: BTreeMap<u64, Vec<(&ServiceKey, &ServiceValue)>> = BTreeMap::new();
-        for (key, value) in source.services.iter().filter(|(key, _)| !key.is_address_mark()) {
-            by_id.entry(value.service_id()).or_default().push((key, value));
-        }
-        let mut counted: HashMap<u64, Vec<(&BackendCountKey, &BackendCount)>> = HashMap::new();
-        for (key, count) in &source.counts {
-            counted.entry(key.service_id()).or_default().push((key, count));
-        }
-        let none = Vec::new();
-        let mut services: Vec<ServicePortView> = by_id
-            .into_iter()
-            .map(|(id, frontends)| {
-                port(id, &frontends, names.get(&id).copied(), counted.get(&id).unwrap_or(&none), source)
+        let mut frontends: Vec<&(ServiceKey, ServiceValue)> =
+            source.services.iter().filter(|(key, _)| !key.is_address_mark()).collect();
+        frontends.sort_unstable_by_key(|(key, value)| (value.service_id(), *key));
+        let mut services: Vec<ServicePortView> = frontends
+            .chunk_by(|(_, one), (_, next)| one.service_id() == next.service_id())
+            .filter_map(|frontends| {
+                let id = frontends.first()?.1.service_id();
+                let from = source.counts.partition_point(|(key, _)| key.service_id() < id);
+                let counts = source.counts.get(from..).unwrap_or_default();
+                let counts =
+                    counts.get(..counts.partition_point(|(key, _)| key.service_id() == id)).unwrap_or_default();
+                Some(port(id, frontends, names.get(&id).copied(), counts, &source))
             })
             .collect();
-        services.sort_by_cached_key(|s| [&s.namespace, &s.name, &s.port_name, &s.protocol].map(String::clone));
+        services.sort_unstable_by(|one, other| one.order().cmp(&other.order()));
         Self { node: source.names.node.clone(), services }
+    }
+}
+
+impl ServicePortView {
+    fn order(&self) -> [&str; 4] {
+        [&self.namespace, &self.name, &self.port_name, &self.protocol]
     }
 }
 
 fn port(
     id: u64,
-    frontends: &[(&ServiceKey, &ServiceValue)],
+    frontends: &[&(ServiceKey, ServiceValue)],
     names: Option<&ServicePortNames>,
-    counts: &[(&BackendCountKey, &BackendCount)],
+    counts: &[(BackendCountKey, BackendCount)],
     source: &Source,
 ) -> ServicePortView {
     let text = |read: fn(&ServicePortNames) -> &String| names.map(read).cloned().unwrap_or_default();
@@ -256,22 +287,22 @@ fn frontend(key: &ServiceKey, value: &ServiceValue) -> FrontendView {
 
 /// Everybody the kernel chooses, the API names, or a connection still lives to.
 fn backends(
-    frontends: &[(&ServiceKey, &ServiceValue)],
+    frontends: &[&(ServiceKey, ServiceValue)],
     names: Option<&ServicePortNames>,
-    counts: &[(&BackendCountKey, &BackendCount)],
+    counts: &[(BackendCountKey, BackendCount)],
     source: &Source,
 ) -> Vec<BackendView> {
     let address = |backend: &Backend| SocketAddr::new(backend.address().into(), backend.port());
     let chosen: BTreeSet<SocketAddr> = frontends
         .iter()
-        .filter_map(|(_, value)| audit::backends(value, &source.chunks))
+        .filter_map(|(_, value)| audit::backends(value, |key| source.chunks.get(key).copied()))
         .flat_map(|backends| backends.iter().map(address).collect::<Vec<_>>())
         .collect();
     let known: BTreeMap<SocketAddr, State> = names.iter().flat_map(|names| names.endpoints.iter().copied()).collect();
     let counted: BTreeMap<SocketAddr, &BackendCount> = counts
         .iter()
         .filter(|(key, _)| !key.address().is_unspecified())
-        .map(|(key, count)| (SocketAddr::new(key.address().into(), key.port()), *count))
+        .map(|(key, count)| (SocketAddr::new(key.address().into(), key.port()), count))
         .collect();
     let all: BTreeSet<SocketAddr> = chosen.iter().chain(known.keys()).chain(counted.keys()).copied().collect();
     let views = all.into_iter().filter_map(|address| {

@@ -1,4 +1,5 @@
 //! Pods through a Service and directly, pods and bare namespaces: request/response, connect/request/close, one stream.
+//! Clients run on the first processor, servers on the second.
 
 use std::time::Duration;
 
@@ -92,6 +93,7 @@ pub(crate) fn measure(report: &mut Report) -> anyhow::Result<()> {
     let server = cluster
         .node_command(far, &machine::image("endpoint")?)?
         .args(["serve", "18080"])
+        .env("CPU", "1")
         .spawn()
         .context("serve on a node")?;
     let _server = Kill(server);
@@ -148,7 +150,7 @@ fn node_ip(cluster: &Cluster, node: &str) -> String {
 
 fn pod(name: &str, node: &str) -> String {
     format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: {name}}}}}\nspec:\n  nodeName: {node}\n  terminationGracePeriodSeconds: 1\n  containers:\n  - name: endpoint\n    image: skep.test/endpoint:1\n    securityContext: {{privileged: true}}\n"
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: {name}}}}}\nspec:\n  nodeName: {node}\n  terminationGracePeriodSeconds: 1\n  containers:\n  - name: endpoint\n    image: skep.test/endpoint:1\n    env: [{{name: CPU, value: \"1\"}}]\n    securityContext: {{privileged: true}}\n"
     )
 }
 

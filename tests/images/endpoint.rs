@@ -11,6 +11,7 @@
 //! endpoint crr HOST:PORT SECONDS             connect, one byte there and back, close; prints rounds per second
 //! endpoint flood HOST:PORT SECONDS           sends to the echo's sink (first byte 0xff) as fast as it goes; prints bytes per second
 //! ```
+//! `rr`, `crr` and `flood` run on the first processor; `serve` runs on the one that the variable CPU names, if it does.
 //! HTTP paths: `/` and `/hostname` (the host's name), `/clientip` (the peer's address), `/healthz`, `/env`, `/exit` (ends the process).
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -22,6 +23,15 @@ use std::time::{Duration, Instant};
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["rr" | "crr" | "flood", ..] => processor::stay_on(0),
+        ["serve", ..] | [] => {
+            if let Some(number) = std::env::var("CPU").ok().and_then(|text| text.parse().ok()) {
+                processor::stay_on(number);
+            }
+        }
+        _ => {}
+    }
     let done = match words.as_slice() {
         [] | ["serve"] => serve(8080),
         ["serve", port] => port.parse().map_err(|e| format!("port {port}: {e}")).and_then(serve),
@@ -342,6 +352,22 @@ fn flood(target: &str, seconds: u64) -> Result<(), String> {
     }
     println!("{:.0}", sent as f64 / start.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// Client and server that wander between processors measure the scheduler.
+mod processor {
+    use std::ffi::c_int;
+
+    unsafe extern "C" {
+        fn sched_setaffinity(pid: c_int, size: usize, mask: *const u64) -> c_int;
+    }
+
+    /// Where that is not possible, the process runs where it likes.
+    pub(crate) fn stay_on(number: u32) {
+        let mask = 1_u64 << (number % 64);
+        // SAFETY: the mask lives through the call and is as long as said.
+        unsafe { sched_setaffinity(0, size_of::<u64>(), &raw const mask) };
+    }
 }
 
 /// SIGTERM and SIGINT, waited for by number: the standard library has no signals.

@@ -44,13 +44,13 @@ impl Wire {
         Ok(wire)
     }
 
-    /// Starts the endpoint's server at one end.
+    /// Starts the endpoint's server at one end, on the second processor.
     ///
     /// # Errors
     /// When it does not come up.
     pub fn serve(&self) -> anyhow::Result<()> {
         let child =
-            self.inside(&self.server)?.args(["serve"]).stdout(Stdio::null()).spawn().context("start the server")?;
+            self.inside(&self.server)?.args(["serve"]).env("CPU", "1").stdout(Stdio::null()).spawn().context("start the server")?;
         self.serving.replace(Some(child));
         machine::eventually(Duration::from_secs(5), || self.dial("rr", "0")).map(drop)
     }

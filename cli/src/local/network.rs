@@ -130,7 +130,7 @@ async fn index(netlink: &Handle, name: &str) -> anyhow::Result<Option<u32>> {
     let mut links = std::pin::pin!(netlink.link().get().match_name(name).execute());
     match links.try_next().await {
         Ok(link) => Ok(link.map(|l| l.header.index)),
-        Err(rtnetlink::Error::NetlinkError(error)) if error.raw_code() == -nix::libc::ENODEV => Ok(None),
+        Err(rtnetlink::Error::NetlinkError(error)) if error.raw_code() == -libc::ENODEV => Ok(None),
         Err(error) => Err(error).with_context(|| format!("look up device {name}")),
     }
 }

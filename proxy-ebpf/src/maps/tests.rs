@@ -69,3 +69,8 @@ fn partners_point_at_each_other() {
     assert_eq!(*reply.tuple(), tuple(2, 1, 8080, 40000));
     assert_eq!(value(forward.0.tuple().reversed()).partner(&reply), forward.0);
 }
+
+#[test]
+fn the_layout_is_as_new_as_its_newest_map() {
+    assert_eq!(super::SINCE.into_iter().max(), Some(crate::pins::LAYOUT_VERSION));
+}

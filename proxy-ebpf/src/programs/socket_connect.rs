@@ -32,16 +32,20 @@ fn connect(ctx: &SockAddrContext, family: Family) -> SocketVerdict {
     let Some(frontend) = socket_address::frontend(ctx, family) else {
         return SocketVerdict::Allow;
     };
-    forget(ctx);
     match backend_select::select(&frontend, None) {
-        Selection::NotAService => SocketVerdict::Allow,
+        Selection::NotAService => {
+            forget(ctx);
+            SocketVerdict::Allow
+        }
         Selection::Backend(choice) => {
             remember(ctx, frontend.address(), frontend.port_be(), &choice);
-            connection_count::opened(choice.service_id, choice.address, choice.port_be);
             socket_address::set(ctx, family, choice.address, choice.port_be);
             SocketVerdict::Allow
         }
-        Selection::None(reason, service_id) => unavailable(reason, service_id),
+        Selection::None(reason, service_id) => {
+            forget(ctx);
+            unavailable(reason, service_id)
+        }
     }
 }
 
@@ -70,27 +74,40 @@ pub(crate) fn unavailable(reason: DropReason, service_id: u64) -> SocketVerdict 
     }
 }
 
-/// Writes down what the socket dialled and got. Without memory the connection still works; only its origin is unknown.
+/// Writes down what the socket dialled and got, and counts the connection. Without memory the connection still works;
+/// only its origin is unknown.
 #[inline(always)]
 fn remember(ctx: &SockAddrContext, frontend: Address, frontend_port_be: u16, choice: &Choice) {
     // SAFETY: the helper returns null or the storage of this socket, which lives as long as the socket.
     let origin = unsafe { SOCKET_ORIGIN.get_or_insert_ptr_mut(ctx, None) };
     if origin.is_null() {
+        connection_count::opened(choice.service_id, choice.address, choice.port_be);
         return;
     }
     // SAFETY: checked above; the socket is locked by the system call.
-    unsafe {
-        *origin = SocketOrigin {
-            frontend,
-            backend: choice.address,
-            frontend_port_be,
-            backend_port_be: choice.port_be,
-            candidates: choice.candidates,
-            service_id: choice.service_id,
-            generation: choice.generation,
-            chosen_at_ns: bpf_ktime_get_coarse_ns(),
-        };
+    let origin = unsafe { &mut *origin };
+    let is_again = origin.service_id == choice.service_id
+        && origin.backend_port_be == choice.port_be
+        && origin.backend == choice.address;
+    if is_again {
+        connection_count::opened_again(choice.service_id, choice.address, choice.port_be);
+    } else {
+        if origin.service_id != 0 {
+            connection_count::closed(origin.service_id, origin.backend, origin.backend_port_be);
+        }
+        connection_count::opened(choice.service_id, choice.address, choice.port_be);
     }
+    *origin = SocketOrigin {
+        frontend,
+        backend: choice.address,
+        frontend_port_be,
+        backend_port_be: choice.port_be,
+        candidates: choice.candidates,
+        service_id: choice.service_id,
+        generation: choice.generation,
+        // SAFETY: the helper takes nothing.
+        chosen_at_ns: unsafe { bpf_ktime_get_coarse_ns() },
+    };
 }
 
 /// Ends what the socket was connected to before: UDP sockets may connect again and again, TCP sockets after a failure.

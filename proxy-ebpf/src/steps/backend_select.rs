@@ -103,8 +103,8 @@ fn choose(value: *mut ServiceValue, service: &ServiceValue, count: u32, generati
         }
         Algorithm::Random => 0,
     };
-    // SAFETY: the helper takes nothing.
-    let random = unsafe { bpf_get_prandom_u32() };
+    // SAFETY: the helper takes nothing. Where there is nothing to choose, chance need not be asked.
+    let random = if count == 1 { 0 } else { unsafe { bpf_get_prandom_u32() } };
     let index = select::index(algorithm, count, Draw { random, cursor })?;
     if !service.is_chunked() {
         let backend = service.slots().get(index as usize % INLINE)?;

@@ -22,6 +22,17 @@ pub(crate) fn closed(service_id: u64, address: Address, port_be: u16) {
     }
 }
 
+/// The connection to a backend has ended, and a new one to the same backend has begun.
+#[inline(always)]
+pub(crate) fn opened_again(service_id: u64, address: Address, port_be: u16) {
+    if let Some(count) = BACKEND_COUNT.get_ptr_mut(BackendCountKey::new(service_id, address, port_be)) {
+        // SAFETY: as above.
+        add_one(unsafe { &raw mut (*count).closed });
+        // SAFETY: as above.
+        add_one(unsafe { &raw mut (*count).opened });
+    }
+}
+
 /// A connection was refused for want of a backend.
 #[inline(always)]
 pub(crate) fn refused(service_id: u64) {

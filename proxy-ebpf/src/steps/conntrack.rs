@@ -93,6 +93,28 @@ pub(crate) fn peek(flow: &Flow) -> Option<Tuple> {
     Some(unsafe { (*value).rewritten })
 }
 
+/// Makes way for a new connection that is not translated: its answers would be taken for those of a finished flow whose
+/// translated packets looked the same.
+#[inline(never)]
+pub(crate) fn make_way(flow: &mut Flow) {
+    flow.key = ConntrackKey::new(flow.tuple.reversed(), flow.protocol, KIND_SERVICE);
+    let Some(answers) = CONNTRACK.get_ptr(flow.key) else {
+        return;
+    };
+    // SAFETY: a live element.
+    let (rewritten, mut flags) = unsafe { ((*answers).rewritten, (*answers).flags) };
+    let asked = ConntrackKey::new(rewritten.reversed(), flow.protocol, KIND_SERVICE);
+    if let Some(asked) = CONNTRACK.get_ptr(asked) {
+        // SAFETY: a live element.
+        flags |= unsafe { (*asked).flags };
+    }
+    if flags & ConntrackValue::CLOSING != 0 {
+        // Gone already when another CPU or the agent did the same.
+        let _gone = CONNTRACK.remove(flow.key);
+        let _gone = CONNTRACK.remove(asked);
+    }
+}
+
 /// What became of a new flow.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Opened {

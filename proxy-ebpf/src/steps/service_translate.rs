@@ -6,6 +6,7 @@ use skep_proxy_ebpf::{
         conntrack::KIND_SERVICE,
         service::{SCOPE_CLUSTER, ServiceKey},
     },
+    packet::tcp,
     protocol,
     verdict::DropReason,
 };
@@ -49,6 +50,9 @@ pub(crate) fn known_flow(ctx: &TcContext, packet: &mut Packet) -> Result<Transla
 #[inline(always)]
 fn known(ctx: &TcContext, packet: &mut Packet, flow: &mut Flow) -> Result<Translated, DropReason> {
     if !conntrack::find(flow, KIND_SERVICE) {
+        if flow.flags & (tcp::SYN | tcp::ACK) == tcp::SYN {
+            conntrack::make_way(flow);
+        }
         return Ok(Translated::No);
     }
     rewrite::tuple(ctx, packet, flow)?;

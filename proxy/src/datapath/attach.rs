@@ -1,7 +1,8 @@
 //! Loaded programs → links on the node's cgroup, its devices and its pods, pinned. From `load`; to the kernel.
 //!
 //! A link that is already pinned is kept and gets the new program by `BPF_LINK_UPDATE`: from one packet or call to the
-//! next, without a gap. Links whose cgroup or device is gone are removed.
+//! next, without a gap. So is one that another layout version has pinned. Links whose cgroup or device is gone are
+//! removed.
 
 use std::{
     fs, io,
@@ -136,6 +137,12 @@ impl Datapath {
         let directory = self.pins().links();
         let read_error = |source| AttachError::Link { operation: "list", path: directory.clone(), source };
         let mut result = UpdatedPods::default();
+        for other in self.pins().other_versions().map_err(read_error)? {
+            for entry in fs::read_dir(other.links()).into_iter().flatten() {
+                let name = entry.map_err(read_error)?.file_name();
+                self.adopt(&directory.join(name))?;
+            }
+        }
         for entry in fs::read_dir(&directory).map_err(read_error)? {
             let name = entry.map_err(read_error)?.file_name();
             let name = name.to_string_lossy();
@@ -173,12 +180,26 @@ impl Datapath {
         })
     }
 
+    /// Takes the link that another layout version has pinned under the same name, unless there is one already.
+    fn adopt(&self, path: &Path) -> Result<(), AttachError> {
+        let error = |source| AttachError::Link { operation: "take over", path: path.to_owned(), source };
+        let Some(name) = path.file_name().filter(|_| !path.exists()) else { return Ok(()) };
+        for other in self.pins().other_versions().map_err(error)? {
+            match fs::rename(other.links().join(name), path) {
+                Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+                result => return result.map_err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Replaces the program of the link pinned at `path`, or removes a link that leads nowhere, or to another cgroup.
     fn update(&self, name: &'static str, path: &Path, cgroup: Option<BorrowedFd<'_>>) -> Result<Updated, AttachError> {
         let error = |operation| {
             let path = path.to_owned();
             move |source| AttachError::Link { operation, path, source }
         };
+        self.adopt(path)?;
         let link = match syscall::object_get(path, 0) {
             Ok(link) => link,
             Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Updated::No),

@@ -1,6 +1,7 @@
 //! The embedded object → programs in the kernel, with maps and programs pinned. From `run`; to `attach`.
 
 use std::{
+    collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
     time::Duration,
@@ -8,7 +9,7 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult},
+    programs::{ProgramError, ProgramFd, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions},
 };
 use skep_proxy_ebpf::{
     maps,
@@ -73,16 +74,23 @@ const ROOM: usize = 256;
 /// What a packet program answers when it leaves a frame to others (`TC_ACT_UNSPEC`).
 const CONTINUE: i32 = -1;
 
-/// The programs of one node, loaded and pinned.
+/// The programs of one node, loaded and pinned. What is kept are descriptors: the object with its instructions and types
+/// is needed only while it goes into the kernel.
 #[derive(Debug)]
 pub struct Datapath {
     pins: PinDirectory,
-    object: Ebpf,
+    programs: HashMap<&'static str, ProgramFd>,
+}
+
+/// Every program's name.
+fn names() -> impl Iterator<Item = &'static str> {
+    program::SOCKET_ADDRESS.into_iter().chain([program::SOCKET_RELEASE]).chain(program::PACKET)
 }
 
 impl Datapath {
     /// Loads every program. Maps that are already pinned are taken over with what they hold; programs pinned earlier are
-    /// replaced, which does not touch what is attached (see [`super::attach`]).
+    /// replaced, which does not touch what is attached (see [`super::attach`]). Of an older layout version, the maps that are
+    /// the same since then are taken over too.
     ///
     /// # Errors
     /// [`LoadError`].
@@ -91,33 +99,26 @@ impl Datapath {
             return Err(LoadError::NotBuilt);
         }
         prepare_directories(pins)?;
+        take_over_maps(pins)?;
         let paths: Vec<_> = maps::NAMES.iter().map(|name| (*name, pins.map(name))).collect();
         let mut loader = EbpfLoader::new();
+        // The programs ask for no field of the kernel's own types: those types, some ten megabytes, are not needed.
+        loader.btf(None);
         for (name, path) in &paths {
             loader.map_pin_path(name, path.as_path());
         }
-        let object = loader.load(OBJECT).map_err(LoadError::Object)?;
-        let mut datapath = Self { pins: pins.clone(), object };
-        for name in program::SOCKET_ADDRESS.into_iter().chain([program::SOCKET_RELEASE]).chain(program::PACKET) {
-            datapath.load_program(name).map_err(|source| LoadError::Program { program: name, source })?;
+        let mut object = loader.load(OBJECT).map_err(LoadError::Object)?;
+        let mut programs = HashMap::new();
+        for name in names() {
+            let descriptor = load_program(&mut object, name);
+            programs.insert(name, descriptor.map_err(|source| LoadError::Program { program: name, source })?);
         }
-        datapath.self_test()?;
-        for name in program::SOCKET_ADDRESS.into_iter().chain([program::SOCKET_RELEASE]).chain(program::PACKET) {
+        self_test(&object)?;
+        let datapath = Self { pins: pins.clone(), programs };
+        for name in names() {
             datapath.pin_program(name)?;
         }
         Ok(datapath)
-    }
-
-    fn load_program(&mut self, name: &'static str) -> Result<(), ProgramError> {
-        use aya::programs::{CgroupSock, CgroupSockAddr};
-        let program = self.object.program_mut(name).ok_or(ProgramError::NotLoaded)?;
-        if program::PACKET.contains(&name) {
-            <&mut SchedClassifier>::try_from(program)?.load()
-        } else if name == program::SOCKET_RELEASE {
-            <&mut CgroupSock>::try_from(program)?.load()
-        } else {
-            <&mut CgroupSockAddr>::try_from(program)?.load()
-        }
     }
 
     /// Pins beside the old program and renames: whoever opens the path finds the old or the new one.
@@ -133,12 +134,9 @@ impl Datapath {
     }
 
     /// The loaded program `name`.
-    pub(super) fn program(&self, name: &'static str) -> Result<&aya::programs::ProgramFd, LoadError> {
-        self.object
-            .program(name)
-            .ok_or(ProgramError::NotLoaded)
-            .and_then(aya::programs::Program::fd)
-            .map_err(|source| LoadError::Program { program: name, source })
+    pub(super) fn program(&self, name: &'static str) -> Result<&ProgramFd, LoadError> {
+        let source = ProgramError::NotLoaded;
+        self.programs.get(name).ok_or(LoadError::Program { program: name, source })
     }
 
     /// Where this node's programs, maps and links are pinned.
@@ -147,50 +145,70 @@ impl Datapath {
         &self.pins
     }
 
-    /// Runs a packet program once on `frame`, on the live maps: what it answers, and the frame as it leaves it. Nothing is
-    /// sent anywhere; the frame seems to come in by the loopback device.
+    /// Runs a pinned packet program once on `frame`, on the live maps: what it answers, and the frame as it leaves it.
+    /// Nothing is sent anywhere; the frame seems to come in by the loopback device.
     ///
     /// # Errors
     /// [`LoadError::Program`] when there is no such packet program, or the kernel refuses the frame (too short for Ethernet).
     pub fn run(&self, name: &'static str, frame: &[u8]) -> Result<Run, LoadError> {
-        let mut out = vec![0; frame.len().saturating_add(ROOM)];
-        let options = TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..TestRunOptions::new() };
-        let result = self.test_run(name, options)?;
-        out.truncate(usize::try_from(result.data_size_out).unwrap_or(0));
-        Ok(Run { answer: result.return_value.cast_signed(), frame: out })
+        let program = self.pinned_packet_program(name)?;
+        run(&program, frame).map_err(|source| LoadError::Program { program: name, source })
     }
 
-    /// The mean time which a packet program takes for `frame`, over `times` runs.
+    /// The mean time which a pinned packet program takes for `frame`, over `times` runs.
     ///
     /// # Errors
     /// As [`Self::run`].
     pub fn time(&self, name: &'static str, frame: &[u8], times: u32) -> Result<Duration, LoadError> {
         let options = TestRunOptions { data_in: Some(frame), repeat: times, ..TestRunOptions::new() };
-        Ok(self.test_run(name, options)?.duration)
+        let result = self.pinned_packet_program(name)?.test_run(options);
+        Ok(result.map_err(|source| LoadError::Program { program: name, source })?.duration)
     }
 
-    fn test_run(&self, name: &'static str, options: TestRunOptions<'_>) -> Result<TestRunResult, LoadError> {
-        let error = |source| LoadError::Program { program: name, source };
-        let program = self.object.program(name).ok_or(ProgramError::NotLoaded).map_err(error)?;
-        let program = <&SchedClassifier>::try_from(program).map_err(error)?;
-        program.test_run(options).map_err(error)
+    fn pinned_packet_program(&self, name: &'static str) -> Result<SchedClassifier, LoadError> {
+        SchedClassifier::from_pin(self.pins.program(name))
+            .map_err(|source| LoadError::Program { program: name, source })
     }
 
-    /// Tries the programs before they are attached.
-    fn self_test(&self) -> Result<(), LoadError> {
-        // Other machines' ARP is nobody's business.
-        let mut frame = [0; 60];
-        frame[12..14].copy_from_slice(&[0x08, 0x06]);
-        let run = self.run(program::POD_EGRESS, &frame)?;
-        if run.answer == CONTINUE && run.frame == frame { Ok(()) } else { Err(LoadError::SelfTest(run.answer)) }
+    /// What the verifier had to do for each pinned program: the instructions it walked through.
+    pub fn verified_instructions(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        names().filter_map(|name| {
+            Some((name, ProgramInfo::from_pin(self.pins.program(name)).ok()?.verified_instruction_count()?))
+        })
     }
+}
 
-    /// What the verifier had to do for each program: the instructions it walked through.
-    pub fn verified_instructions(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.object
-            .programs()
-            .filter_map(|(name, program)| Some((name, program.info().ok()?.verified_instruction_count()?)))
+fn load_program(object: &mut Ebpf, name: &'static str) -> Result<ProgramFd, ProgramError> {
+    use aya::programs::{CgroupSock, CgroupSockAddr};
+    let program = object.program_mut(name).ok_or(ProgramError::NotLoaded)?;
+    if program::PACKET.contains(&name) {
+        <&mut SchedClassifier>::try_from(&mut *program)?.load()?;
+    } else if name == program::SOCKET_RELEASE {
+        <&mut CgroupSock>::try_from(&mut *program)?.load()?;
+    } else {
+        <&mut CgroupSockAddr>::try_from(&mut *program)?.load()?;
     }
+    Ok(program.fd()?.try_clone()?)
+}
+
+/// Tries the programs before they are attached.
+fn self_test(object: &Ebpf) -> Result<(), LoadError> {
+    let error = |source| LoadError::Program { program: program::POD_EGRESS, source };
+    let program = object.program(program::POD_EGRESS).ok_or(ProgramError::NotLoaded).map_err(error)?;
+    let program = <&SchedClassifier>::try_from(program).map_err(error)?;
+    // Other machines' ARP is nobody's business.
+    let mut frame = [0; 60];
+    frame[12..14].copy_from_slice(&[0x08, 0x06]);
+    let run = run(program, &frame).map_err(error)?;
+    if run.answer == CONTINUE && run.frame == frame { Ok(()) } else { Err(LoadError::SelfTest(run.answer)) }
+}
+
+fn run(program: &SchedClassifier, frame: &[u8]) -> Result<Run, ProgramError> {
+    let mut out = vec![0; frame.len().saturating_add(ROOM)];
+    let options = TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..TestRunOptions::new() };
+    let result = program.test_run(options)?;
+    out.truncate(usize::try_from(result.data_size_out).unwrap_or(0));
+    Ok(Run { answer: result.return_value.cast_signed(), frame: out })
 }
 
 /// Removes everything a node has in its pin directory, all layout versions: programs are detached, maps are freed.
@@ -209,12 +227,28 @@ pub fn remove(pins: &PinDirectory) -> io::Result<()> {
 /// # Errors
 /// When the pin directory cannot be read, or a version in it not be removed.
 pub fn remove_other_versions(pins: &PinDirectory) -> io::Result<()> {
-    let current = pins.version();
-    for entry in fs::read_dir(pins.root())? {
-        let path = entry?.path();
-        let is_version = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('v'));
-        if is_version && path != current {
-            fs::remove_dir_all(&path)?;
+    pins.other_versions()?.iter().try_for_each(|other| fs::remove_dir_all(other.version()))
+}
+
+/// Pins the maps of older layout versions that have not changed since: both versions then work on the same elements.
+fn take_over_maps(pins: &PinDirectory) -> Result<(), LoadError> {
+    let error = |path: &Path| {
+        let path = path.to_owned();
+        move |source| LoadError::Pin { path, source }
+    };
+    let others = pins.other_versions().map_err(error(pins.root()))?;
+    for older in others.iter().filter(|other| other.layout() < pins.layout()) {
+        let same = maps::NAMES.iter().zip(maps::SINCE).filter(|(_, since)| *since <= older.layout());
+        for (name, _) in same {
+            let path = pins.map(name);
+            if path.exists() {
+                continue;
+            }
+            match syscall::object_get(&older.map(name), 0) {
+                Ok(map) => syscall::object_pin(&map, &path).map_err(error(&path))?,
+                Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(error(&older.map(name))(source)),
+            }
         }
     }
     Ok(())

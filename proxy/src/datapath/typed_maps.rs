@@ -166,22 +166,38 @@ impl<K: Pod, V: Pod> Table<K, V> {
     /// [`MapError::Kernel`].
     pub fn dump(&self) -> Result<Vec<(K, V)>, MapError> {
         let mut elements = Vec::new();
+        self.visit(|key, value| elements.push((key, value)))?;
+        Ok(elements)
+    }
+
+    /// Shows every element to `see`, as [`Self::dump`] without holding them all at once.
+    ///
+    /// # Errors
+    /// [`MapError::Kernel`].
+    pub fn visit(&self, mut see: impl FnMut(K, V)) -> Result<(), MapError> {
         let mut cursor = None;
         let mut batch = BATCH;
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
         loop {
-            let mut keys = bytes::zeroed(batch, size_of::<K>());
-            let mut values = bytes::zeroed(batch, size_of::<V>());
+            if keys.is_empty() {
+                (keys, values) = (bytes::zeroed(batch, size_of::<K>()), bytes::zeroed(batch, size_of::<V>()));
+            }
             match syscall::lookup_batch(&self.fd, Self::SIZES, &mut cursor, batch, &mut keys, &mut values) {
                 Ok(step) => {
                     let count = usize::try_from(step.count).unwrap_or(0);
                     let pairs = keys.chunks_exact(size_of::<K>()).zip(values.chunks_exact(size_of::<V>())).take(count);
-                    elements.extend(pairs.filter_map(|(key, value)| Some((bytes::read(key)?, bytes::read(value)?))));
+                    pairs
+                        .filter_map(|(key, value)| Some((bytes::read(key)?, bytes::read(value)?)))
+                        .for_each(|(key, value)| see(key, value));
                     if !step.more {
-                        return Ok(elements);
+                        return Ok(());
                     }
                 }
                 // A bucket holds more than a batch: ask again for more.
-                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && batch < 1 << 20 => batch *= 2,
+                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && batch < 1 << 20 => {
+                    batch *= 2;
+                    keys.clear();
+                }
                 Err(error) => return Err(self.error("dump")(error)),
             }
         }

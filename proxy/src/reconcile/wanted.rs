@@ -68,7 +68,8 @@ impl Wanted {
 
     /// Whether anything changed.
     fn claim(&mut self, key: ServiceKey, service: &ObjectName, entry: Entry) -> bool {
-        let claims = self.claims.entry(key).or_default();
+        // Nearly always one: room for more would be most of what a frontend costs.
+        let claims = self.claims.entry(key).or_insert_with(|| Vec::with_capacity(1));
         match claims.binary_search_by(|claim| claim.service.cmp(service)) {
             Ok(at) => {
                 let Some(claim) = claims.get_mut(at) else { return false };

@@ -62,7 +62,7 @@ fn source() -> Source {
 
 #[test]
 fn everybody_is_named_and_in_a_state() {
-    let view = View::of(&source());
+    let view = View::of(source());
     let web = view.clone().only("default", "web").unwrap();
     let states: Vec<_> = web.services[0].backends.iter().map(|b| (b.state, b.live)).collect();
     assert_eq!(states, [(BackendState::Active, 3), (BackendState::Draining, 1), (BackendState::Excluded, 0)]);
@@ -72,7 +72,7 @@ fn everybody_is_named_and_in_a_state() {
 
 #[test]
 fn tables_read_like_kubectls() {
-    let view = View::of(&source());
+    let view = View::of(source());
     let listed = list(&view, Width::Narrow);
     assert_eq!(
         listed,

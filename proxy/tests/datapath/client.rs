@@ -5,6 +5,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream, UdpSocket},
     os::unix::process::CommandExt as _,
+    path::Path,
     process::Command,
     thread,
     time::Duration,
@@ -103,17 +104,17 @@ impl Call {
 
     /// Makes the call in a namespace, in the node's cgroup.
     pub(crate) fn by_socket(self, node: &Node, namespace: &str) -> String {
-        process_in(Some(node), namespace, "client::process", "SKEP_TEST_CALL", &self.to_text())
+        process_in(Some(&node.cgroup), namespace, "client::process", "SKEP_TEST_CALL", &self.to_text())
     }
 }
 
-/// Runs a test of this binary as a process of its own, in a namespace and perhaps in a node's cgroup; what it prints after
+/// Runs a test of this binary as a process of its own, in a namespace and perhaps in a cgroup; what it prints after
 /// `answer: `.
 #[expect(unsafe_code, reason = "pre_exec")]
-pub(crate) fn process_in(node: Option<&Node>, namespace: &str, test: &str, variable: &str, value: &str) -> String {
+pub(crate) fn process_in(cgroup: Option<&Path>, namespace: &str, test: &str, variable: &str, value: &str) -> String {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture", "--quiet"]).env(variable, value);
-    let procs = node.map(|node| node.cgroup.join("cgroup.procs"));
+    let procs = cgroup.map(|cgroup| cgroup.join("cgroup.procs"));
     let namespace = namespace.to_owned();
     // SAFETY: the child only opens and writes files between fork and exec; this is a test.
     unsafe {

@@ -244,8 +244,8 @@ impl Node {
     }
 
     /// Makes another node's pods and addresses reachable, as the agent does.
-    pub(crate) fn knows(&self, other: &Self) {
-        let tunnel = NodeValue::overlay(other.v4.into());
+    pub(crate) fn knows(&self, other: &Self, tunnel_end: IpAddr) {
+        let tunnel = NodeValue::overlay(tunnel_end);
         let ns = &self.namespace.0;
         for (network, len) in pod_ranges(other.number) {
             self.route(network, len, tunnel);

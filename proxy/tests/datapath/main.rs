@@ -10,11 +10,14 @@ mod client;
 mod cost;
 mod fixture;
 mod frame;
+mod nothing;
 mod packets;
 mod ping;
 mod pods;
 mod sockets;
 mod tables;
+mod takeover;
+mod traffic;
 
 /// Whether tests that change the kernel may run here.
 fn may_run() -> bool {

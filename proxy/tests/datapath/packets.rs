@@ -27,6 +27,7 @@ const REDIRECT: i32 = 7;
 /// The device test runs come in by.
 const LOOPBACK: u32 = 1;
 
+const FIN: u8 = 1;
 const SYN: u8 = 2;
 const ACK: u8 = 16;
 const RST: u8 = 4;
@@ -122,6 +123,30 @@ fn a_service_is_translated_there_and_back() {
         let other = SocketAddr::new(backend.ip(), 9999);
         let direct = frame::tcp(other, client, ACK, b"");
         assert_eq!(bench.pod_sends(&direct).frame, ethernet(&direct));
+    }
+}
+
+/// A client uses the port of a finished connection to a Service for one to the backend itself.
+#[test]
+fn a_finished_flow_makes_way_for_a_direct_one() {
+    if !may_run() {
+        return;
+    }
+    let bench = bench();
+    for Family { client, backend, frontend, .. } in families() {
+        let direct = frame::tcp(client, backend, SYN, b"");
+        let answer = frame::tcp(backend, client, SYN | ACK, b"");
+        bench.pod_sends(&frame::tcp(client, frontend, SYN, b""));
+        bench.pod_sends(&answer);
+        // While it lives it keeps its ends.
+        bench.pod_sends(&direct);
+        assert_eq!(out(&bench.pod_sends(&answer)).source, frontend);
+        bench.pod_sends(&frame::tcp(client, frontend, FIN | ACK, b""));
+        assert_eq!(bench.pod_sends(&direct).answer, REDIRECT);
+        assert_eq!(out(&bench.pod_sends(&answer)).source, backend);
+        // And a new one to the Service takes them again.
+        bench.pod_sends(&frame::tcp(client, frontend, SYN, b""));
+        assert_eq!(out(&bench.pod_sends(&answer)).source, frontend);
     }
 }
 

@@ -15,20 +15,35 @@ fn at(address: impl Into<IpAddr>) -> SocketAddr {
 }
 
 /// Two nodes that know each other; two pods on the first, one on the second; servers in all of them and outside.
-struct Cluster {
+pub(crate) struct Cluster {
     network: Network,
-    nodes: [Node; 2],
-    a: Pod,
-    b: Pod,
-    far: Pod,
+    pub(crate) nodes: [Node; 2],
+    pub(crate) a: Pod,
+    pub(crate) b: Pod,
+    pub(crate) far: Pod,
+}
+
+/// Which family nodes reach each other by.
+#[derive(Clone, Copy)]
+enum Underlay {
+    V4,
+    V6,
 }
 
 impl Cluster {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
+        Self::over(Underlay::V4)
+    }
+
+    fn over(underlay: Underlay) -> Self {
         let network = Network::new();
         let nodes = [Node::new(&network, 1), Node::new(&network, 2)];
-        nodes[0].knows(&nodes[1]);
-        nodes[1].knows(&nodes[0]);
+        let end = |node: &Node| match underlay {
+            Underlay::V4 => IpAddr::from(node.v4),
+            Underlay::V6 => node.v6.into(),
+        };
+        nodes[0].knows(&nodes[1], end(&nodes[1]));
+        nodes[1].knows(&nodes[0], end(&nodes[0]));
         let (a, b, far) = (nodes[0].pod(10), nodes[0].pod(11), nodes[1].pod(20));
         for (pod, name) in [(&a, "a"), (&b, "b"), (&far, "far")] {
             serve(&pod.namespace.0, name);
@@ -40,7 +55,7 @@ impl Cluster {
     }
 
     /// Drops of every reason on both nodes, for messages.
-    fn drops(&self) -> String {
+    pub(crate) fn drops(&self) -> String {
         let mut text = String::new();
         for node in &self.nodes {
             for reason in DropReason::ALL {
@@ -97,6 +112,29 @@ fn pods_of_two_nodes() {
     cluster.reaches(&far.namespace.0, at(a.v4), "a", far.v4);
     ping(&a.namespace.0, far.v4.into(), 1430);
     ping(&a.namespace.0, far.v6.into(), 1430);
+}
+
+#[test]
+fn pods_of_two_nodes_over_ipv6() {
+    if !may_run() {
+        return;
+    }
+    let cluster = Cluster::over(Underlay::V6);
+    let (a, far) = (&cluster.a, &cluster.far);
+    cluster.reaches(&a.namespace.0, at(far.v4), "far", a.v4);
+    cluster.reaches(&a.namespace.0, at(far.v6), "far", a.v6);
+    cluster.reaches(&far.namespace.0, at(a.v6), "a", far.v6);
+    ping(&a.namespace.0, far.v4.into(), 1430);
+    ping(&a.namespace.0, far.v6.into(), 1430);
+    // Node to pod and back, by a Service too.
+    let (one, two) = (&cluster.nodes[0], &cluster.nodes[1]);
+    cluster.reaches(&one.namespace.0, at(far.v4), "far", one.v4);
+    cluster.reaches(&a.namespace.0, at(two.v6), "node2", a.v6);
+    let frontend: SocketAddr = "10.96.0.1:80".parse().unwrap();
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        one.service(1, frontend, protocol, &[at(far.v4)]);
+    }
+    cluster.reaches(&a.namespace.0, frontend, "far", a.v4);
 }
 
 #[test]
