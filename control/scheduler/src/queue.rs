@@ -98,6 +98,8 @@ pub struct Queue {
     entries: HashMap<String, Entry>,
     ready: BTreeSet<(Order, String)>,
     pausing: BTreeSet<(Instant, String)>,
+    /// Since when; many pods may be in the queue while few of them wait.
+    waiting: BTreeSet<(Instant, String)>,
     next: u64,
 }
 
@@ -181,9 +183,9 @@ impl Queue {
     /// The cluster changed: pods that wait for such a change are tried again after their pause.
     pub fn changed(&mut self, changed: Changed) {
         let woken: Vec<(String, Place)> = self
-            .entries
+            .waiting
             .iter()
-            .filter(|(_, entry)| matches!(entry.place, Place::Waiting(_)))
+            .filter_map(|(_, uid)| Some((uid, self.entries.get(uid)?)))
             .filter(|(_, entry)| {
                 entry.refused_by.is_empty() || entry.refused_by.iter().any(|plugin| awaited_by(plugin).any(changed))
             })
@@ -200,13 +202,7 @@ impl Queue {
     /// When [`Queue::pop`] may have something without any event.
     pub fn wake_at(&self) -> Option<Instant> {
         let pause_ends = self.pausing.first().map(|(until, _)| *until);
-        let patience_ends = self
-            .entries
-            .values()
-            .filter_map(
-                |entry| if let Place::Waiting(since) = entry.place { Some(since + GIVE_UP_WAITING) } else { None },
-            )
-            .min();
+        let patience_ends = self.waiting.first().map(|(since, _)| *since + GIVE_UP_WAITING);
         pause_ends.into_iter().chain(patience_ends).min()
     }
 
@@ -217,13 +213,10 @@ impl Queue {
             }
             self.put(&uid, Place::Ready);
         }
-        let impatient: Vec<String> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| matches!(entry.place, Place::Waiting(since) if since + GIVE_UP_WAITING <= now))
-            .map(|(uid, _)| uid.clone())
-            .collect();
-        for uid in impatient {
+        while let Some((since, uid)) = self.waiting.first().cloned() {
+            if since + GIVE_UP_WAITING > now {
+                break;
+            }
             self.put(&uid, Place::Ready);
         }
     }
@@ -240,7 +233,10 @@ impl Queue {
             Place::Pausing(until) => {
                 self.pausing.insert((until, uid.to_owned()));
             }
-            Place::Waiting(_) | Place::Gated | Place::Away => {}
+            Place::Waiting(since) => {
+                self.waiting.insert((since, uid.to_owned()));
+            }
+            Place::Gated | Place::Away => {}
         }
     }
 
@@ -253,7 +249,10 @@ impl Queue {
             Place::Pausing(until) => {
                 self.pausing.remove(&(until, uid.to_owned()));
             }
-            Place::Waiting(_) | Place::Gated | Place::Away => {}
+            Place::Waiting(since) => {
+                self.waiting.remove(&(since, uid.to_owned()));
+            }
+            Place::Gated | Place::Away => {}
         }
     }
 }
