@@ -1,5 +1,5 @@
-//! What every cluster has from its first start: namespaces, roles, the Service `kubernetes` with its endpoints. From the server's start;
-//! to the registry. Later starts repair what is missing.
+//! What every cluster has from its first start: namespaces, roles, the Service `kubernetes`. From the server's start; to the registry.
+//! Later starts repair what is missing.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub async fn write(api: &Arc<Api>, config: &Config, advertised: &[SocketAddr]) -
     let (namespaces, others): (Vec<Value>, Vec<Value>) =
         bootstrap::objects().into_iter().partition(|object| object["kind"] == "Namespace");
     all(api, namespaces).await?;
-    let network = network(config, advertised);
+    let network = network(config, advertised.first().map_or(6443, SocketAddr::port));
     all(api, others.into_iter().chain(network).collect()).await
 }
 
@@ -47,7 +47,11 @@ async fn all(api: &Arc<Api>, objects: Vec<Value>) -> anyhow::Result<()> {
         .map(drop)
 }
 
-async fn ensure(api: &Arc<Api>, wanted: Value) -> anyhow::Result<()> {
+/// Writes an object that is missing, or repairs the one that is there.
+///
+/// # Errors
+/// When storage fails.
+pub(crate) async fn ensure(api: &Arc<Api>, wanted: Value) -> anyhow::Result<()> {
     let kind = api.registry.kinds().of_object(&wanted).context("unknown kind")?;
     let target = api.registry.target_of(kind).context("not stored")?;
     let namespace = if kind.scope == Scope::Namespaced { meta::namespace(&wanted).to_owned() } else { String::new() };
@@ -70,7 +74,7 @@ async fn ensure(api: &Arc<Api>, wanted: Value) -> anyhow::Result<()> {
     }
 }
 
-/// Roles keep the rules they must have, endpoints the current address; everything else belongs to the administrator once it exists.
+/// Roles keep the rules they must have, endpoints the current addresses; everything else belongs to the administrator once it exists.
 async fn repair(
     api: &Arc<Api>,
     target: &Target,
@@ -98,19 +102,15 @@ async fn repair(
 }
 
 /// The Service by which pods reach this server, and the ranges of Services.
-fn network(config: &Config, advertised: &[SocketAddr]) -> Vec<Value> {
+fn network(config: &Config, port: u16) -> Vec<Value> {
     let Some(primary) = config.service_cidrs.first() else { return Vec::new() };
     let first = match primary.network() {
         IpAddr::V4(v4) => IpAddr::from((u32::from(v4) + 1).to_be_bytes()),
         IpAddr::V6(v6) => IpAddr::from((u128::from(v6) + 1).to_be_bytes()),
     };
     let family = if primary.is_ipv4() { "IPv4" } else { "IPv6" };
-    // An address that means another machine in every pod is no endpoint.
-    let is_reachable = |a: &&SocketAddr| a.is_ipv4() == primary.is_ipv4() && !a.ip().is_loopback();
-    let of_family: Vec<&SocketAddr> = advertised.iter().filter(is_reachable).collect();
-    let port = advertised.first().map_or(6443, SocketAddr::port);
     let labels = json!({"component": "apiserver", "provider": "kubernetes"});
-    let mut objects = vec![
+    vec![
         json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
             "spec": {"cidrs": config.service_cidrs.iter().map(ToString::to_string).collect::<Vec<_>>()},
@@ -125,22 +125,5 @@ fn network(config: &Config, advertised: &[SocketAddr]) -> Vec<Value> {
                 "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
             },
         }),
-    ];
-    if of_family.is_empty() {
-        return objects;
-    }
-    let addresses: Vec<Value> = of_family.iter().map(|a| json!({"ip": a.ip().to_string()})).collect();
-    let endpoints: Vec<Value> =
-        of_family.iter().map(|a| json!({"addresses": [a.ip().to_string()], "conditions": {"ready": true}})).collect();
-    objects.push(json!({
-        "apiVersion": "v1", "kind": "Endpoints",
-        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
-        "subsets": [{"addresses": addresses, "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}],
-    }));
-    objects.push(json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
-        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}},
-        "endpoints": endpoints, "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
-    }));
-    objects
+    ]
 }

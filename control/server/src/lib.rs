@@ -44,6 +44,7 @@ pub mod documents;
 pub mod json_field;
 pub mod kubelet;
 pub mod openapi;
+mod server_endpoints;
 pub mod table;
 
 pub use args::Args;

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use ipnetwork::IpNetwork;
 use skep_api::kinds;
 use skep_storage::embedded::{self, Embedded};
 use skep_storage::etcd::{self, Etcd};
 use skep_storage::store::Store;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -25,11 +27,15 @@ use crate::listener;
 use crate::local::LocalService;
 use crate::openapi::OpenApi;
 use crate::registry::Registry;
+use crate::server_endpoints::ServerEndpoints;
 use crate::tls;
 use crate::tokens::Tokens;
 
 /// How much history the store keeps.
 const HISTORY: Duration = Duration::from_secs(300);
+
+/// How long the server may take to leave the endpoints of the Service `kubernetes`.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A started server.
 pub struct Server {
@@ -37,6 +43,8 @@ pub struct Server {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     tls: TlsAcceptor,
+    /// Keeps the endpoints of the Service `kubernetes`; ended when this server has left them.
+    endpoints: JoinHandle<()>,
     stop: CancellationToken,
 }
 
@@ -81,6 +89,8 @@ impl Server {
             address: advertised.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 6443))),
             client_ca: client_ca.into(),
         });
+        let v4 = config.service_cidrs.first().is_none_or(IpNetwork::is_ipv4);
+        let mut endpoints = ServerEndpoints::new(Arc::clone(&store), &advertised, v4);
         let compaction = skep_storage::compaction::run(store, HISTORY);
         let stopped = stop.clone();
         tokio::spawn(async move {
@@ -90,8 +100,10 @@ impl Server {
             }
         });
         defaults::write(&api, &config, &advertised).await.context("write the defaults of every cluster")?;
+        endpoints.publish(&api).await.context("write the endpoints of the Service kubernetes")?;
+        let endpoints = tokio::spawn(endpoints.run(Arc::clone(&api), stop.clone()));
         api.bootstrapped.store(true, Ordering::Release);
-        Ok(Self { api, listeners, addresses, tls, stop })
+        Ok(Self { api, listeners, addresses, tls, endpoints, stop })
     }
 
     /// The addresses served, with the ports chosen.
@@ -115,6 +127,10 @@ impl Server {
             tracing::info!(%address, "serving the Kubernetes API");
         }
         listener::serve(self.api, self.listeners, self.tls, self.stop).await;
+        // It began to leave when the token was cancelled; the store must not close before.
+        if tokio::time::timeout(LEAVE_TIMEOUT, self.endpoints).await.is_err() {
+            tracing::warn!("this server stays an endpoint until its lease ends");
+        }
         Ok(())
     }
 }

@@ -44,13 +44,13 @@ impl Drop for Fixture {
     }
 }
 
-fn settings(directory: &Path, engine: &Engine) -> Config {
+fn settings(directory: &Path, engine: &Engine, advertise: Option<IpAddr>) -> Config {
     let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
     let names = Names { dns: Vec::new(), addresses: vec![loopback], domain: "cluster.local".to_owned() };
     let pki = ClusterPki::ensure(&directory.join("pki"), &names).unwrap();
     Config {
         bind: vec![SocketAddr::new(loopback, 0)],
-        advertise: Vec::new(),
+        advertise: advertise.into_iter().collect(),
         storage: match engine {
             Engine::Embedded => StorageConfig::Embedded(directory.join("store")),
             Engine::Etcd(etcd) => StorageConfig::Etcd { endpoints: vec![etcd.url()], ca: None, client: None },
@@ -77,19 +77,24 @@ fn settings(directory: &Path, engine: &Engine) -> Config {
 
 impl Fixture {
     pub(crate) async fn start(engine: Engine) -> Self {
-        Self::on(Arc::new(Ground { directory: tempfile::tempdir().unwrap(), engine: Mutex::new(engine) })).await
+        Self::on(Arc::new(Ground { directory: tempfile::tempdir().unwrap(), engine: Mutex::new(engine) }), None).await
+    }
+
+    /// Another server on the same store, which pods would reach by `address`.
+    pub(crate) async fn beside(&self, address: &str) -> Self {
+        Self::on(Arc::clone(&self.ground), Some(address.parse().unwrap())).await
     }
 
     /// Another server on what this one leaves behind.
     pub(crate) async fn restarted(self) -> Self {
         let ground = Arc::clone(&self.ground);
         drop(self);
-        Self::on(ground).await
+        Self::on(ground, None).await
     }
 
-    async fn on(ground: Arc<Ground>) -> Self {
+    async fn on(ground: Arc<Ground>, advertise: Option<IpAddr>) -> Self {
         let stop = CancellationToken::new();
-        let settings = settings(ground.directory.path(), &ground.engine.lock().unwrap());
+        let settings = settings(ground.directory.path(), &ground.engine.lock().unwrap(), advertise);
         // An embedded store is free when the last task of the server before has ended; an etcd answers when it has started.
         let starting = async {
             loop {

@@ -14,6 +14,7 @@ mod cases;
 mod etcd;
 mod fixture;
 mod kubectl;
+mod servers;
 
 /// Two tests of each case.
 macro_rules! on_every_engine {
@@ -53,4 +54,11 @@ on_every_engine! {
 async fn etcd_dies_and_comes_back_under_a_watch() {
     let Some(etcd) = etcd::Process::start() else { return };
     cases::store_restarts_under_a_watch(fixture::Fixture::start(fixture::Engine::Etcd(etcd)).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_servers_are_endpoints_as_long_as_they_run() {
+    let Some(etcd) = etcd::Process::start() else { return };
+    let fixture = fixture::Fixture::start(fixture::Engine::Etcd(etcd)).await;
+    servers::all_are_endpoints_as_long_as_they_run(fixture).await;
 }
