@@ -165,8 +165,10 @@ pub fn gvk_text(group: &str, version: &str, kind: &str) -> String {
 #[derive(Debug, Default)]
 pub struct Kinds {
     list: Vec<Arc<Kind>>,
-    by_resource: HashMap<(String, String, String), usize>,
-    by_kind: HashMap<(String, String, String), usize>,
+    /// Positions in the list, by plural.
+    by_resource: HashMap<String, Vec<usize>>,
+    /// Positions in the list, by kind.
+    by_kind: HashMap<String, Vec<usize>>,
 }
 
 impl Kinds {
@@ -175,9 +177,8 @@ impl Kinds {
     pub fn new(list: Vec<Arc<Kind>>) -> Self {
         let mut kinds = Self { list, ..Self::default() };
         for (index, kind) in kinds.list.iter().enumerate() {
-            let names = |name: &str| (kind.group.clone(), kind.version.clone(), name.to_owned());
-            kinds.by_resource.entry(names(&kind.plural)).or_insert(index);
-            kinds.by_kind.entry(names(&kind.kind)).or_insert(index);
+            kinds.by_resource.entry(kind.plural.clone()).or_default().push(index);
+            kinds.by_kind.entry(kind.kind.clone()).or_default().push(index);
         }
         kinds
     }
@@ -191,15 +192,18 @@ impl Kinds {
     /// The kind behind `/apis/group/version/plural`.
     #[must_use]
     pub fn by_resource(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Kind>> {
-        let key = (group.to_owned(), version.to_owned(), plural.to_owned());
-        self.by_resource.get(&key).and_then(|&i| self.list.get(i))
+        self.among(self.by_resource.get(plural)?, group, version)
     }
 
     /// The kind with this group, version and kind.
     #[must_use]
     pub fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Arc<Kind>> {
-        let key = (group.to_owned(), version.to_owned(), kind.to_owned());
-        self.by_kind.get(&key).and_then(|&i| self.list.get(i))
+        self.among(self.by_kind.get(kind)?, group, version)
+    }
+
+    fn among(&self, positions: &[usize], group: &str, version: &str) -> Option<&Arc<Kind>> {
+        let mut kinds = positions.iter().filter_map(|&at| self.list.get(at));
+        kinds.find(|kind| kind.group == group && kind.version == version)
     }
 
     /// The kind of an object by its `apiVersion` and `kind`.

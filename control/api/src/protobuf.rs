@@ -107,12 +107,17 @@ pub fn encode_body(object: &Value, schema: &ObjectType) -> Vec<u8> {
     wrap(text("apiVersion"), text("kind"), &encode(object, schema))
 }
 
-/// Puts magic bytes and envelope around a message.
-#[must_use]
-pub fn wrap(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
+fn type_meta(api_version: &str, kind: &str) -> Vec<u8> {
     let mut meta = Vec::new();
     write::bytes(1, api_version.as_bytes(), &mut meta);
     write::bytes(2, kind.as_bytes(), &mut meta);
+    meta
+}
+
+/// Puts magic bytes and envelope around a message.
+#[must_use]
+pub fn wrap(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
+    let meta = type_meta(api_version, kind);
     let mut out = Vec::with_capacity(raw.len() + meta.len() + 24);
     out.extend_from_slice(MAGIC);
     write::bytes(1, &meta, &mut out);
@@ -120,6 +125,76 @@ pub fn wrap(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
     write::bytes(3, b"", &mut out);
     write::bytes(4, b"", &mut out);
     out
+}
+
+/// A list put together from bodies of its items (as [`encode_body`] makes them), without copying these: the pieces of its body in order.
+///
+/// `metadata` is the list's own.
+pub fn list_pieces<B: AsRef<[u8]>>(
+    api_version: &str,
+    kind: &str,
+    metadata: &Value,
+    items: Vec<B>,
+) -> impl Iterator<Item = ListPiece<B>> + use<B> {
+    let mut head = Vec::new();
+    write::bytes(1, &encode(metadata, crate::schema::meta("ListMeta").get()), &mut head);
+    // Every list has its metadata in field 1 and its items in field 2.
+    let tag_of = |raw: &[u8]| {
+        let mut tag = Vec::with_capacity(8);
+        write::length_field(2, raw.len(), &mut tag);
+        tag
+    };
+    let items: Vec<(B, std::ops::Range<usize>)> = items
+        .into_iter()
+        .map(|item| {
+            let range = raw_range(item.as_ref());
+            (item, range)
+        })
+        .collect();
+    let sizes = items.iter().map(|(item, range)| {
+        let raw = item.as_ref().get(range.clone()).unwrap_or_default();
+        tag_of(raw).len() + raw.len()
+    });
+    let total = head.len() + sizes.sum::<usize>();
+    let mut start = Vec::with_capacity(head.len() + 64);
+    start.extend_from_slice(MAGIC);
+    write::bytes(1, &type_meta(api_version, kind), &mut start);
+    write::length_field(2, total, &mut start);
+    start.extend_from_slice(&head);
+    let mut end = Vec::new();
+    write::bytes(3, b"", &mut end);
+    write::bytes(4, b"", &mut end);
+    let items = items.into_iter().flat_map(move |(item, range)| {
+        let tag = tag_of(item.as_ref().get(range.clone()).unwrap_or_default());
+        [ListPiece::Own(tag), ListPiece::Item(item, range)]
+    });
+    std::iter::once(ListPiece::Own(start)).chain(items).chain(std::iter::once(ListPiece::Own(end)))
+}
+
+/// A piece of a list's body.
+#[derive(Debug)]
+pub enum ListPiece<B> {
+    /// What stands between the items.
+    Own(Vec<u8>),
+    /// This part of an item.
+    Item(B, std::ops::Range<usize>),
+}
+
+impl<B: AsRef<[u8]>> ListPiece<B> {
+    /// The piece's bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Item(item, range) => item.as_ref().get(range.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Where the object's message lies in a body.
+fn raw_range(body: &[u8]) -> std::ops::Range<usize> {
+    let Ok((_, raw)) = unwrap(body) else { return 0..0 };
+    let start = raw.as_ptr().addr().saturating_sub(body.as_ptr().addr());
+    start..start + raw.len()
 }
 
 /// One frame of a watch: four bytes of length (most significant first), then a `WatchEvent` without magic bytes around `object`, which

@@ -90,6 +90,8 @@ pub trait Strategy: Send + Sync + std::fmt::Debug {
     }
 
     /// The value of one of [`field_labels`](Self::field_labels). The default reads the text, number or boolean at that dotted path.
+    ///
+    /// `object` may lack what the labels do not speak of: for `status.phase` it has at least the scalars of `status` and all of that field.
     fn selectable_field(&self, object: &Value, label: &str) -> String {
         let mut at = object;
         for step in label.split('.') {

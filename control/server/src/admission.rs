@@ -87,11 +87,17 @@ pub trait Lister: Send + Sync {
     fn list(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Value>>;
     /// Whether `user` may do `verb` with the named cluster-wide object.
     fn authorized(&self, user: &User, verb: &str, group: &str, resource: &str, name: &str) -> bool;
-    /// The pods bound to a node.
-    fn pods_on(&self, node: &str) -> Vec<Arc<Value>> {
-        let mut pods = self.list("", "pods", "");
+    /// The pods of a namespace (empty: of all) that are bound to a node.
+    fn pods_on(&self, node: &str, namespace: &str) -> Vec<Arc<Value>> {
+        let mut pods = self.list("", "pods", namespace);
         pods.retain(|pod| pod.pointer("/spec/nodeName").and_then(Value::as_str) == Some(node));
         pods
+    }
+    /// The role bindings of a namespace (empty: the cluster's) that may name the user; others may be among them.
+    fn bindings(&self, user: &User, namespace: &str) -> Vec<Arc<Value>> {
+        let _ = user;
+        let plural = if namespace.is_empty() { "clusterrolebindings" } else { "rolebindings" };
+        self.list("rbac.authorization.k8s.io", plural, namespace)
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WARNING};
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 use skep_api::kinds::Kind;
-use skep_api::{encode, schema};
+use skep_api::{encode, protobuf, schema};
 
 use crate::body::{self, Body};
 use crate::negotiate::{Format, View, Wanted};
@@ -161,8 +161,26 @@ pub fn list(
 ) -> Result<Answer, ApiError> {
     let wanted = &display.wanted;
     let kind = &target.kind;
-    if wanted.view == View::Object && wanted.format == Format::Json && !wanted.pretty && target.is_stored_form() {
-        return Ok(joined(wanted, kind, items, &metadata));
+    if wanted.format == Format::Json && !wanted.pretty && target.is_stored_form() {
+        match wanted.view {
+            View::Object => {
+                let head = json!({"kind": kind.list_kind, "apiVersion": kind.api_version(), "metadata": metadata});
+                return Ok(joined(wanted, &head, items, |to, item| {
+                    to.put_u8(b'{');
+                    to.put_slice(&item.json_without_head());
+                }));
+            }
+            View::Partial(version) => {
+                let head = table::partial::list_head(Value::Object(metadata), version);
+                return Ok(joined(wanted, &head, items, move |to, item| {
+                    table::partial::add_stored(to, item, version);
+                }));
+            }
+            View::Table(_) => {}
+        }
+    }
+    if wanted.format == Format::Protobuf && wanted.view == View::Object && target.is_stored_form() {
+        return Ok(protobuf_list(wanted, kind, &items, metadata));
     }
     let values: Vec<Value> = items.iter().map(|item| target.serve(item)).collect();
     list_of_values(display, kind, values, metadata)
@@ -208,14 +226,24 @@ pub fn without_type(mut object: Value) -> Value {
     object
 }
 
-/// The list put together from the items' own bytes.
-fn joined(wanted: &Wanted, kind: &Kind, items: Vec<Arc<Object>>, metadata: &Map<String, Value>) -> Answer {
-    let head = json!({"kind": kind.list_kind, "apiVersion": kind.api_version(), "metadata": metadata});
-    let mut start = encode::to_json(&head);
+/// The list put together from the items' own bytes; `head` is the list without items.
+fn joined(
+    wanted: &Wanted,
+    head: &Value,
+    items: Vec<Arc<Object>>,
+    add: impl Fn(&mut BytesMut, &Object) + Send + 'static,
+) -> Answer {
+    let mut start = encode::to_json(head);
     start.pop();
     start.extend_from_slice(b",\"items\":[");
     let length: usize = items.iter().map(|item| item.json().len()).sum::<usize>() + start.len();
     let gzip = wanted.gzip && length >= GZIP_FROM_BYTES;
+    let add_item = move |to: &mut BytesMut, index: usize, item: &Object| {
+        if index > 0 {
+            to.put_u8(b',');
+        }
+        add(to, item);
+    };
     let mut answer = if length < PIECE_BYTES {
         let mut all = BytesMut::with_capacity(length + items.len() + 2);
         all.extend_from_slice(&start);
@@ -252,9 +280,24 @@ fn joined(wanted: &Wanted, kind: &Kind, items: Vec<Arc<Object>>, metadata: &Map<
     answer
 }
 
-fn add_item(to: &mut BytesMut, index: usize, item: &Object) {
-    to.extend_from_slice(if index == 0 { b"{" } else { b",{" });
-    to.extend_from_slice(&item.json_without_head());
+/// The list put together from the items' protobuf forms, which stay with them for the next list or watch.
+fn protobuf_list(wanted: &Wanted, kind: &Kind, items: &[Arc<Object>], metadata: Map<String, Value>) -> Answer {
+    let bodies: Vec<Bytes> = items.iter().map(|item| item.protobuf(kind)).collect();
+    let length: usize = bodies.iter().map(Bytes::len).sum();
+    let parts = protobuf::list_pieces(&kind.api_version(), &kind.list_kind, &Value::Object(metadata), bodies);
+    let mut parts = parts.peekable();
+    let joined = std::iter::from_fn(move || {
+        parts.peek()?;
+        let mut piece = BytesMut::with_capacity(PIECE_BYTES.min(length + 1024));
+        while piece.len() < PIECE_BYTES {
+            let Some(part) = parts.next() else { break };
+            piece.extend_from_slice(part.bytes());
+        }
+        Some(piece.freeze())
+    });
+    let mut answer = pieces(joined, wanted.gzip && length >= GZIP_FROM_BYTES);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(wanted.format.media_type()));
+    answer
 }
 
 /// A failure.

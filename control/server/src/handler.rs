@@ -15,7 +15,7 @@ use crate::filters::authenticate::{self, Connection, impersonate};
 use crate::filters::authorize::{Action, Decision, decide, forbidden};
 use crate::negotiate::wanted_for_error;
 use crate::query::{self, Query};
-use crate::registry::write::Warnings;
+use crate::registry::write::{self, Warnings};
 use crate::request::Request;
 use crate::request_info::RequestInfo;
 use crate::status::ApiError;
@@ -27,7 +27,7 @@ pub async fn handle(api: Arc<Api>, request: http::Request<Body>, connection: Con
     let (mut parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let path = query::decode(parts.uri.path(), false);
-    let info = RequestInfo::new(&parts.method, &path, &query);
+    let info = Arc::new(RequestInfo::new(&parts.method, &path, &query));
     let warnings = Arc::<Warnings>::default();
     let mut request = Request {
         upgrade: parts.extensions.remove::<hyper::upgrade::OnUpgrade>(),
@@ -35,7 +35,7 @@ pub async fn handle(api: Arc<Api>, request: http::Request<Body>, connection: Con
         uri: parts.uri,
         headers: parts.headers,
         query,
-        info,
+        info: Arc::clone(&info),
         user: crate::identity::User::anonymous(),
         connection,
         body: Mutex::new(Some(body)),
@@ -43,8 +43,7 @@ pub async fn handle(api: Arc<Api>, request: http::Request<Body>, connection: Con
         max_body_bytes: api.limits.max_body_bytes,
     };
     let wanted = wanted_for_error(&request.headers, &request.query);
-    let audit_id = uuid::Uuid::new_v4().to_string();
-    let info = request.info.clone();
+    let audit_id = write::new_uid();
     let (user, outcome) = match enter(&api, &mut request) {
         Err(error) => (String::new(), Err(error)),
         Ok(permit) => {

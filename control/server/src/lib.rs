@@ -28,6 +28,7 @@ pub mod request_info;
 pub mod tokens;
 
 pub mod answer;
+pub mod label_marks;
 pub mod negotiate;
 pub mod selection;
 pub mod status;

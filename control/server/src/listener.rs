@@ -1,5 +1,7 @@
 //! Accepts connections: TCP → TLS → HTTP/1.1 (with upgrades) or HTTP/2 → [`crate::handler`]. From clients; ends gracefully.
 
+mod cork;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use self::cork::Cork;
 use crate::api::Api;
 use crate::body;
 use crate::filters::authenticate::{Connection, certificate_user};
@@ -81,12 +84,14 @@ async fn connection(
 ) -> Result<(), body::BoxError> {
     stream.set_nodelay(true)?;
     let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await??;
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let connection = Connection::Tls { certificate: certificate.and_then(|c| certificate_user(c)), peer };
+    let connection = Connection::Tls { certificate: certificate.and_then(|c| certificate_user(c)).map(Arc::new), peer };
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (api, connection) = (Arc::clone(&api), connection.clone());
         async move { Ok::<_, Infallible>(handler::handle(api, request.map(body::boxed), connection).await) }
     });
+    let stream = Cork::new(stream, is_http2);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder

@@ -19,12 +19,12 @@ use crate::identity::User;
 #[derive(Clone, Debug)]
 pub struct LocalService {
     api: Arc<Api>,
-    user: User,
+    user: Arc<User>,
 }
 
 impl LocalService {
     pub(crate) fn new(api: Arc<Api>, user: User) -> Self {
-        Self { api, user }
+        Self { api, user: Arc::new(user) }
     }
 }
 
@@ -42,7 +42,7 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let (api, connection) = (Arc::clone(&self.api), Connection::Local(self.user.clone()));
+        let (api, connection) = (Arc::clone(&self.api), Connection::Local(Arc::clone(&self.user)));
         Box::pin(async move { Ok(handler::handle(api, request.map(body::boxed), connection).await) })
     }
 }

@@ -16,12 +16,18 @@ use skep_api::encode;
 use skep_api::kinds::Kind;
 use skep_storage::watch_cache::{Decode, DecodeError};
 
+use crate::label_marks::LabelMarks;
+
+mod fields;
+
 /// One object at one resource version. Never changes; shared by every reader.
 #[derive(Debug)]
 pub struct Object {
     bytes: Bytes,
     /// Length of `{"kind":…,"apiVersion":…,`.
     head: usize,
+    /// Where the metadata ends, which follow the head.
+    metadata_end: usize,
     /// Where the digits of the resource version stand.
     version_at: std::ops::Range<usize>,
     /// The revision that wrote it.
@@ -34,6 +40,8 @@ pub struct Object {
     pub uid: Box<str>,
     /// Whether `metadata.deletionTimestamp` is set.
     pub deleting: bool,
+    /// See [`LabelMarks`].
+    pub marks: LabelMarks,
     labels: Box<[(Box<str>, Box<str>)]>,
     /// Values of the kind's selectable fields, in the order of `Strategy::field_labels`.
     fields: Box<[Box<str>]>,
@@ -58,6 +66,12 @@ impl Object {
     #[must_use]
     pub fn json_without_head(&self) -> Bytes {
         self.bytes.slice(self.head..)
+    }
+
+    /// The member `"metadata":{…}` alone.
+    #[must_use]
+    pub fn json_metadata(&self) -> Bytes {
+        self.bytes.slice(self.head..self.metadata_end)
     }
 
     /// The value of a label.
@@ -110,7 +124,7 @@ impl Object {
         let fields = if labels.is_empty() {
             Box::default()
         } else {
-            let parsed: Value = serde_json::from_slice(value)?;
+            let parsed = fields::selectable(&envelope.rest, labels)?;
             labels.iter().map(|label| kind.strategy.selectable_field(&parsed, label).into_boxed_str()).collect()
         };
         let version = revision.to_string();
@@ -132,6 +146,7 @@ impl Object {
             bytes.push(b',');
             bytes.extend_from_slice(members.as_bytes());
         }
+        let metadata_end = bytes.len();
         for (name, member) in envelope.rest {
             bytes.push(b',');
             serde_json::to_writer(&mut bytes, &*name)?;
@@ -142,12 +157,14 @@ impl Object {
         Ok(Self {
             bytes: bytes.into(),
             head,
+            metadata_end,
             version_at,
             revision,
             name: metadata.name.into(),
             namespace: metadata.namespace.into(),
             uid: metadata.uid.into(),
             deleting: metadata.deletion_timestamp.is_some(),
+            marks: LabelMarks::of(metadata.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()))),
             labels: metadata.labels.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
             fields,
             value: OnceLock::new(),
@@ -166,12 +183,14 @@ impl Object {
         Self {
             bytes: bytes.into(),
             head: self.head,
+            metadata_end: self.metadata_end + version.len() - self.version_at.len(),
             version_at: self.version_at.start..self.version_at.start + version.len(),
             revision,
             name: self.name.clone(),
             namespace: self.namespace.clone(),
             uid: self.uid.clone(),
             deleting: self.deleting,
+            marks: self.marks,
             labels: self.labels.clone(),
             fields: self.fields.clone(),
             value: OnceLock::new(),
@@ -217,6 +236,10 @@ struct Metadata<'a> {
     labels: BTreeMap<String, String>,
 }
 
+/// A member's name, borrowed when it holds no escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// The top level of an object, its members unparsed.
 struct Envelope<'a> {
     kind: &'a RawValue,
@@ -237,7 +260,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
                 let (mut kind, mut api_version, mut metadata, mut rest) = (None, None, None, Vec::new());
-                while let Some((name, member)) = map.next_entry::<Cow<'de, str>, &'de RawValue>()? {
+                while let Some((Name(name), member)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
                     match &*name {
                         "kind" => kind = Some(member),
                         "apiVersion" => api_version = Some(member),

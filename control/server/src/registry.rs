@@ -2,6 +2,7 @@
 //!
 //! [`resource`] (keys and cache) · [`mod@write`] (who writes how) → [`create`], [`update`], [`delete`] → storage; [`kinds`] holds what differs.
 
+pub mod bindings;
 pub mod create;
 pub mod delete;
 pub mod kinds;
@@ -33,6 +34,9 @@ const FILL_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Registry {
     kinds: &'static Kinds,
     resources: HashMap<String, Arc<Resource>>,
+    /// The stored kinds by plural: rules ask for them by group and plural again and again.
+    stored: HashMap<String, Vec<Target>>,
+    bindings: bindings::Bindings,
     store: Arc<dyn Store>,
     event_leases: LeasePool,
     ranges: kinds::service::Ranges,
@@ -54,9 +58,18 @@ impl Registry {
         for resource in resources.values() {
             resource.cache.ready(FILL_TIMEOUT).await?;
         }
+        let mut stored: HashMap<String, Vec<Target>> = HashMap::new();
+        for kind in kinds.all().iter().filter(|k| k.is_stored()) {
+            let of_plural = stored.entry(kind.plural.clone()).or_default();
+            if let Some(resource) = resources.get(&kind.storage_prefix)
+                && of_plural.iter().all(|target| target.kind.group != kind.group)
+            {
+                of_plural.push(Target { kind: Arc::clone(kind), resource: Arc::clone(resource) });
+            }
+        }
         let event_leases = LeasePool::new(Arc::clone(&store), EVENT_TTL);
         let ranges = kinds::service::Ranges::new(&config.service_cidrs, config.node_ports.clone());
-        Ok(Self { kinds, resources, store, event_leases, ranges })
+        Ok(Self { kinds, resources, stored, bindings: bindings::Bindings::default(), store, event_leases, ranges })
     }
 
     /// The table of kinds.
@@ -87,8 +100,7 @@ impl Registry {
     /// A built-in resource in the version it is stored in, by group and plural.
     #[must_use]
     pub fn stored(&self, group: &str, plural: &str) -> Option<Target> {
-        let kind = self.kinds.all().iter().find(|k| k.group == group && k.plural == plural && k.is_stored())?;
-        self.target_of(kind)
+        self.stored.get(plural)?.iter().find(|target| target.kind.group == group).cloned()
     }
 }
 

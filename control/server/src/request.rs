@@ -33,7 +33,7 @@ pub struct Request {
     /// Decoded query.
     pub query: Query,
     /// What it asks for.
-    pub info: RequestInfo,
+    pub info: Arc<RequestInfo>,
     /// Who asks.
     pub user: User,
     /// Where it came in.

@@ -6,6 +6,7 @@ use skep_api::kinds::Kind;
 use skep_api::selector::{FieldSelector, LabelSelector};
 use skep_storage::watch_cache::Filter;
 
+use crate::label_marks::LabelMarks;
 use crate::object::Object;
 use crate::query::Query;
 use crate::status::ApiError;
@@ -14,6 +15,7 @@ use crate::status::ApiError;
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     labels: Option<Arc<LabelSelector>>,
+    marks: LabelMarks,
     fields: Arc<[Requirement]>,
 }
 
@@ -45,6 +47,7 @@ impl Selection {
         } else {
             Some(Arc::new(LabelSelector::parse(labels).map_err(ApiError::bad_request)?))
         };
+        let marks = labels.as_deref().map(LabelMarks::needed_by).unwrap_or_default();
         let fields = query.text("fieldSelector");
         let parsed = FieldSelector::parse(fields).map_err(ApiError::bad_request)?;
         parsed.check(kind).map_err(ApiError::bad_request)?;
@@ -66,7 +69,7 @@ impl Selection {
                 Ok(Requirement { field, equal: requirement.equal, value: requirement.value.clone() })
             })
             .collect::<Result<Vec<_>, ApiError>>()?;
-        Ok(Self { labels, fields: fields.into() })
+        Ok(Self { labels, marks, fields: fields.into() })
     }
 
     /// Whether every object is wanted.
@@ -86,7 +89,8 @@ impl Selection {
             };
             (value == requirement.value) == requirement.equal
         };
-        self.fields.iter().all(field)
+        object.marks.include(self.marks)
+            && self.fields.iter().all(field)
             && self.labels.as_ref().is_none_or(|labels| labels.matches(|key| object.label(key)))
     }
 

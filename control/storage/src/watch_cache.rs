@@ -185,6 +185,16 @@ impl<T: Send + Sync + 'static> WatchCache<T> {
         whole.map(|(_, object)| Arc::clone(object)).collect()
     }
 
+    /// The objects whose [`Decode::index`] has this (not empty) value as the cache has them now, without waiting.
+    pub fn indexed(&self, value: &str) -> Vec<Arc<T>> {
+        self.inner.content.read().indexed(value)
+    }
+
+    /// A revision since which no object has changed, as the cache knows it now; it moves only with changes.
+    pub fn changed(&self) -> Revision {
+        self.inner.content.read().changed
+    }
+
     /// One object.
     ///
     /// # Errors

@@ -162,9 +162,14 @@ fn walk(shape: Shape<'_>, old: Option<&Value>, new: Option<&Value>, path: &mut V
             let (before, after) = (old.and_then(Value::as_object), new.and_then(Value::as_object));
             let keys: BTreeSet<&String> = before.into_iter().chain(after).flat_map(Map::keys).collect();
             for key in keys {
+                let (was, is) = (before.and_then(|m| m.get(key)), after.and_then(|m| m.get(key)));
+                if was == is {
+                    continue;
+                }
                 let step = Step::Field(key.clone());
-                path.push(step.clone());
-                walk(shape.inner(&step), before.and_then(|m| m.get(key)), after.and_then(|m| m.get(key)), path, out);
+                let inner = shape.inner(&step);
+                path.push(step);
+                walk(inner, was, is, path, out);
                 path.pop();
             }
         }

@@ -133,3 +133,15 @@ fn every_kind_round_trips() {
         assert!(outcome.is_ok(), "{}: {outcome:?}", kind.gvk_text());
     }
 }
+
+#[test]
+fn a_list_of_bodies_is_the_list_of_objects() {
+    let maps = builtin().by_resource("", "v1", "configmaps").expect("kind");
+    let item = |name: &str| serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"k": "v".repeat(200)}});
+    let metadata = serde_json::json!({"resourceVersion": "7", "remainingItemCount": 3});
+    let list = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMapList", "metadata": metadata, "items": [item("a"), item("b")]});
+    let whole = encode_body(&list, schema::of_kind("", "v1", "ConfigMapList").get());
+    let bodies = vec![encode_body(&item("a"), maps.schema.get()), encode_body(&item("b"), maps.schema.get())];
+    let pieces = list_pieces("v1", "ConfigMapList", &metadata, bodies);
+    assert_eq!(pieces.flat_map(|piece| piece.bytes().to_vec()).collect::<Vec<u8>>(), whole);
+}

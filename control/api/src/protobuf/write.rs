@@ -122,10 +122,15 @@ fn varint_field(tag: u32, number: u64, out: &mut Vec<u8>) {
 
 /// Writes a field of bytes.
 pub(super) fn bytes(tag: u32, content: &[u8], out: &mut Vec<u8>) {
+    length_field(tag, content.len(), out);
+    out.extend_from_slice(content);
+}
+
+/// Writes what stands before the content of a field of so many bytes.
+pub(super) fn length_field(tag: u32, length: usize, out: &mut Vec<u8>) {
     varint(u64::from(tag) << 3 | 2, out);
     // A length of memory always fits.
-    varint(u64::try_from(content.len()).unwrap_or(u64::MAX), out);
-    out.extend_from_slice(content);
+    varint(u64::try_from(length).unwrap_or(u64::MAX), out);
 }
 
 fn varint(mut number: u64, out: &mut Vec<u8>) {

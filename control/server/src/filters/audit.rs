@@ -1,18 +1,29 @@
 //! One log line for every finished request (target `audit`), and the counters of `/metrics`. From the verbs; to the log.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::request_info::RequestInfo;
 
-/// Verb, resource and code of finished requests.
-type Series = (String, String, u16);
+/// Names of resources and verbs come from outside: so many of them are counted.
+const MAX_RESOURCES: usize = 1000;
+/// Verbs and codes counted of one resource.
+const MAX_SERIES: usize = 100;
 
-/// Counts of finished requests, and seconds spent on them.
+/// Counts of finished requests, and seconds spent on them, by resource (empty: not about one).
 #[derive(Debug, Default)]
-pub struct Counters(Mutex<BTreeMap<Series, (u64, f64)>>);
+pub struct Counters(Mutex<HashMap<String, Vec<Series>>>);
+
+/// The requests about one resource with one verb and one answer.
+#[derive(Debug)]
+struct Series {
+    verb: String,
+    code: u16,
+    count: u64,
+    seconds: f64,
+}
 
 impl Counters {
     /// Notes a finished (for watches and streams: begun) request.
@@ -20,11 +31,23 @@ impl Counters {
         tracing::debug!(
             target: "audit", user, verb = &*info.verb, path = info.path, code, took_ms = took.as_secs_f64() * 1e3, "request"
         );
-        let resource = if info.is_resource { info.resource.clone() } else { String::new() };
-        let mut counts = self.0.lock();
-        let entry = counts.entry((info.verb.to_uppercase(), resource, code)).or_default();
-        entry.0 += 1;
-        entry.1 += took.as_secs_f64();
+        let resource = if info.is_resource { info.resource.as_str() } else { "" };
+        let mut all = self.0.lock();
+        if !all.contains_key(resource) {
+            if all.len() >= MAX_RESOURCES {
+                return;
+            }
+            all.insert(resource.to_owned(), Vec::new());
+        }
+        let Some(of_resource) = all.get_mut(resource) else { return };
+        let known = of_resource.iter_mut().find(|s| s.code == code && s.verb.eq_ignore_ascii_case(&info.verb));
+        if let Some(series) = known {
+            series.count += 1;
+            series.seconds += took.as_secs_f64();
+        } else if of_resource.len() < MAX_SERIES {
+            let verb = info.verb.to_uppercase();
+            of_resource.push(Series { verb, code, count: 1, seconds: took.as_secs_f64() });
+        }
     }
 
     /// The counters as Prometheus text.
@@ -36,8 +59,17 @@ impl Counters {
             "# HELP apiserver_request_duration_seconds_sum Time spent on finished requests.\n\
              # TYPE apiserver_request_duration_seconds_sum counter\n",
         );
-        for ((verb, resource, code), (count, seconds)) in &*self.0.lock() {
-            let labels = format!("{{verb=\"{verb}\",resource=\"{resource}\",code=\"{code}\"}}");
+        let all = self.0.lock();
+        let mut lines: Vec<(String, u64, f64)> = Vec::new();
+        for (resource, of_resource) in &*all {
+            for Series { verb, code, count, seconds } in of_resource {
+                let labels = format!("{{verb=\"{verb}\",resource=\"{resource}\",code=\"{code}\"}}");
+                lines.push((labels, *count, *seconds));
+            }
+        }
+        drop(all);
+        lines.sort_by(|a, b| a.0.cmp(&b.0));
+        for (labels, count, seconds) in lines {
             text.push_str(&format!("apiserver_request_total{labels} {count}\n"));
             sums.push_str(&format!("apiserver_request_duration_seconds_sum{labels} {seconds}\n"));
         }

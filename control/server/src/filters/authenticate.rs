@@ -2,6 +2,8 @@
 
 pub mod impersonate;
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sha2::{Digest as _, Sha256};
@@ -18,12 +20,12 @@ pub enum Connection {
     /// Over TCP and TLS, with the user of the verified client certificate.
     Tls {
         /// The certificate's user.
-        certificate: Option<User>,
+        certificate: Option<Arc<User>>,
         /// The other end.
         peer: std::net::SocketAddr,
     },
     /// From a component in this process.
-    Local(User),
+    Local(Arc<User>),
 }
 
 /// The user of a verified client certificate: common name and organizations.
@@ -50,11 +52,11 @@ pub fn authenticate(
     lister: &dyn Lister,
 ) -> Result<User, ApiError> {
     let certificate = match connection {
-        Connection::Local(user) => return Ok(user.clone()),
+        Connection::Local(user) => return Ok(User::clone(user)),
         Connection::Tls { certificate, .. } => certificate,
     };
     if let Some(user) = certificate {
-        return Ok(user.clone());
+        return Ok(User::clone(user));
     }
     let Some(header) = headers.get(AUTHORIZATION) else { return Ok(User::anonymous()) };
     let text = header.to_str().unwrap_or_default().trim();

@@ -23,6 +23,10 @@ fn splices_the_resource_version() {
     let later = object.at_revision(12345);
     expected["metadata"]["resourceVersion"] = json!("12345");
     assert_eq!(later.to_value(), expected);
+    for object in [&object, &later] {
+        let metadata: Value = serde_json::from_slice(&[b"{", &*object.json_metadata(), b"}"].concat()).expect("json");
+        assert_eq!(metadata, json!({"metadata": object.to_value()["metadata"]}));
+    }
     let mut item = b"{".to_vec();
     item.extend_from_slice(&later.json_without_head());
     let item: Value = serde_json::from_slice(&item).expect("json");
@@ -44,4 +48,30 @@ fn empty_metadata() {
     let object =
         Object::from_stored(br#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{}}"#, 3, kind).expect("object");
     assert_eq!(object.to_value()["metadata"], json!({"resourceVersion": "3"}));
+}
+
+#[test]
+fn selectable_fields_are_those_of_the_whole_object() {
+    let objects = [
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+            "spec": {"nodeName": "n", "containers": [{"name": "c"}], "hostNetwork": true, "restartPolicy": "Always"},
+            "status": {"phase": "Running", "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}], "conditions": []}}),
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": null}),
+        json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "reason": "r\n", "source": {"component": "c"},
+            "involvedObject": {"kind": "Pod", "name": "p"}, "type": "Normal"}),
+        json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "reportingComponent": "c"}),
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "spec": {"unschedulable": true}}),
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "status": {"succeeded": 3}}),
+        json!({"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "r"}, "status": {"replicas": 2}}),
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}, "status": {"phase": "Active"}}),
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"clusterIP": "10.0.0.1", "type": "ClusterIP"}}),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "type": "Opaque", "data": {"a": "b"}}),
+    ];
+    for object in objects {
+        let kind = kinds::builtin().of_object(&object).expect("kind");
+        let stored = Object::from_stored(&serde_json::to_vec(&object).expect("json"), 1, kind).expect("object");
+        for (position, label) in kind.strategy.field_labels().iter().enumerate() {
+            assert_eq!(stored.field(position), kind.strategy.selectable_field(&object, label), "{label} of {object}");
+        }
+    }
 }

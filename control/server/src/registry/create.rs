@@ -115,7 +115,7 @@ impl Registry {
                     None => Ok(Shown::Value(object)),
                 };
             }
-            let value = target.store(&object);
+            let value = target.store(object);
             let lease = if target.resource.kind.storage_prefix == "events" {
                 self.event_leases.lease().await?
             } else {

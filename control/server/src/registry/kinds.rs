@@ -53,7 +53,7 @@ impl Registry {
             let quota = charge.quota;
             let revision = meta::resource_version(&quota).parse().unwrap_or_default();
             let key = quotas.resource.key(meta::namespace(&quota), meta::name(&quota));
-            side.updates.push((key, revision, quotas.store(&quota)));
+            side.updates.push((key, revision, quotas.store(quota)));
         }
         Ok(())
     }

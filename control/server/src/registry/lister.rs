@@ -34,11 +34,16 @@ impl Lister for Registry {
         matches!(decide(self, user, &action), Decision::Allow(_))
     }
 
-    fn pods_on(&self, node: &str) -> Vec<Arc<Value>> {
+    fn pods_on(&self, node: &str, namespace: &str) -> Vec<Arc<Value>> {
         let Some(target) = self.stored("", "pods") else { return Vec::new() };
-        let labels = target.kind.strategy.field_labels();
-        let Some(position) = labels.iter().position(|label| *label == "spec.nodeName") else { return Vec::new() };
-        let pods = target.resource.cache.snapshot(target.resource.range(""));
-        pods.iter().filter(|pod| pod.field(position) == node).map(|pod| Arc::new(pod.to_value())).collect()
+        let mut pods = target.resource.cache.indexed(node);
+        pods.retain(|pod| namespace.is_empty() || *pod.namespace == *namespace);
+        pods.iter().map(|pod| Arc::new(pod.to_value())).collect()
+    }
+
+    fn bindings(&self, user: &User, namespace: &str) -> Vec<Arc<Value>> {
+        let plural = if namespace.is_empty() { "clusterrolebindings" } else { "rolebindings" };
+        let Some(target) = self.stored("rbac.authorization.k8s.io", plural) else { return Vec::new() };
+        self.bindings.naming(&target, user, namespace)
     }
 }

@@ -106,8 +106,8 @@ impl Target {
 
     /// The bytes to store for an object in the request's version.
     #[must_use]
-    pub fn store(&self, object: &Value) -> Bytes {
-        let mut value = object.clone();
+    pub fn store(&self, object: Value) -> Bytes {
+        let mut value = object;
         if !self.is_stored_form() {
             value = conversion::convert(value, &self.resource.kind);
         }

@@ -41,7 +41,7 @@ pub type Change<'a> = dyn FnMut(&Value) -> Result<Value, ApiError> + Send + 'a;
 
 enum Attempt {
     Unchanged,
-    Write(Value),
+    Write { new: Value, old: Value },
     Delete(Value),
 }
 
@@ -66,7 +66,7 @@ impl Registry {
                 None => Err(ApiError::not_found(target.name(), name)),
                 Some(object) => self.attempt(place, object, preconditions, options, change),
             };
-            if !is_live && !matches!(tried, Ok(Attempt::Write(_) | Attempt::Delete(_))) {
+            if !is_live && !matches!(tried, Ok(Attempt::Write { .. } | Attempt::Delete(_))) {
                 // The cache may lag behind: what it refuses or finds unchanged is decided on the newest state.
                 is_live = true;
                 let newest = self.read(target, &key).await?;
@@ -80,15 +80,14 @@ impl Registry {
             let Some(object) = &current else { continue };
             let (txn, value) = match attempt {
                 Attempt::Unchanged => return Ok(Shown::Object(Arc::clone(object))),
-                Attempt::Write(mut new) => {
-                    let old = target.serve(object);
+                Attempt::Write { mut new, old } => {
                     let mut side = self.allocate(target, &mut new, Some(&old)).await?;
                     let attributes = attributes(place, options);
                     self.charge(&attributes, &new, Some(&old), &mut side)?;
                     if options.dry_run {
                         return Ok(Shown::Value(new));
                     }
-                    let value = target.store(&new);
+                    let value = target.store(new);
                     let lease = self.kept_lease(target).await?;
                     let mut txn = Txn::update(key.clone(), object.revision, value.clone(), lease);
                     side.add_to(&mut txn);
@@ -172,7 +171,7 @@ impl Registry {
         if delete::is_finished(target, &new, &old) {
             return Ok(Attempt::Delete(new));
         }
-        Ok(if new == old { Attempt::Unchanged } else { Attempt::Write(new) })
+        Ok(if new == old { Attempt::Unchanged } else { Attempt::Write { new, old } })
     }
 
     /// The newest state in storage.

@@ -10,7 +10,7 @@ use self::continuation::Continuation;
 use super::options::integer;
 use super::{display, namespace};
 use crate::answer::{self, Answer};
-use crate::negotiate::Shape;
+use crate::negotiate::{Shape, Wanted};
 use crate::object::Object;
 use crate::query::Query;
 use crate::registry::Target;
@@ -67,8 +67,16 @@ pub async fn serve(request: &Request, target: &Target) -> Result<Answer, ApiErro
         Err(error) => return Err(error.into()),
     };
     let metadata = metadata(target, &response, page_of.as_ref());
-    answer::list(&display, target, response.items, metadata)
+    if response.items.len() < LARGE_LIST || display.wanted == Wanted::default() {
+        return answer::list(&display, target, response.items, metadata);
+    }
+    let target = target.clone();
+    let made = tokio::task::spawn_blocking(move || answer::list(&display, &target, response.items, metadata));
+    made.await.map_err(ApiError::internal)?
 }
+
+/// What must be parsed or encoded for a list this large is done on a thread that may block.
+const LARGE_LIST: usize = 2_000;
 
 const TOO_OLD_PAGE: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without \
 the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided \

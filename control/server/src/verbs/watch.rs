@@ -187,6 +187,11 @@ impl Framer {
                 }
             }
         }
+        if let (true, View::Partial(version)) = (self.target.is_stored_form(), wanted.view) {
+            let mut partial = Vec::with_capacity(512);
+            table::partial::add_stored(&mut partial, object, version);
+            return json_frame(to, event, &partial);
+        }
         let value = self.target.serve(object);
         self.value(to, event, &value);
     }

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::time::Instant;
@@ -20,6 +21,37 @@ use crate::store::StoreError;
 
 /// A batch buffer larger than this is given back to the allocator.
 const KEEP_BUFFER_BYTES: usize = 256 << 10;
+
+/// Above this rate of writes …
+const BUSY_PER_SECOND: f64 = 2000.0;
+/// … a batch is given this long to fill: a sync costs processor time that the writers need.
+const FILL_TIME: Duration = Duration::from_millis(1);
+/// How often the rate is looked at.
+const RATE_PERIOD: Duration = Duration::from_millis(20);
+
+/// How many writes come at present.
+struct Rate {
+    since: Instant,
+    served: u32,
+    is_busy: bool,
+}
+
+impl Rate {
+    fn new() -> Self {
+        Self { since: Instant::now(), served: 0, is_busy: false }
+    }
+
+    /// Counts the callers of a batch.
+    fn add(&mut self, callers: usize) {
+        self.served = self.served.saturating_add(u32::try_from(callers).unwrap_or(u32::MAX));
+        let now = Instant::now();
+        let passed = now.duration_since(self.since);
+        if passed >= RATE_PERIOD {
+            self.is_busy = f64::from(self.served) > BUSY_PER_SECOND * passed.as_secs_f64();
+            (self.since, self.served) = (now, 0);
+        }
+    }
+}
 
 /// What committer, snapshot thread and callers share.
 #[derive(Debug)]
@@ -39,10 +71,11 @@ pub(crate) fn run(shared: &Arc<Shared>, mut log: Log) {
     let mut spare = Vec::new();
     // a rotation that failed is tried again when the log has grown by this much more
     let mut retry_at = 0;
+    let mut rate = Rate::new();
     while let Some(bytes) = take_batch(shared, &mut spare) {
         spare = bytes;
         match log.append(&mut spare) {
-            Ok(()) => finish(shared, log.bytes()),
+            Ok(()) => rate.add(finish(shared, log.bytes())),
             Err(AppendError::Full(error)) => {
                 warn!(%error, file = %log.path().display(), "the disk is full, writes are refused");
                 let error = StoreError::Full { reason: format!("write {}: {error}", log.path().display()) };
@@ -60,6 +93,9 @@ pub(crate) fn run(shared: &Arc<Shared>, mut log: Log) {
         }
         spare.clear();
         spare.shrink_to(KEEP_BUFFER_BYTES);
+        if rate.is_busy {
+            thread::sleep(FILL_TIME);
+        }
         if log.bytes() >= retry_at && log_is_large(shared, log.bytes()) {
             retry_at = match start_snapshot(shared, &mut log) {
                 Ok(()) => 0,
@@ -106,11 +142,11 @@ fn take_batch(shared: &Shared, spare: &mut Vec<u8>) -> Option<Vec<u8>> {
     }
 }
 
-/// The batch is durable: tells everybody.
-fn finish(shared: &Shared, log_bytes: u64) {
+/// The batch is durable: tells everybody; answers how many waited.
+fn finish(shared: &Shared, log_bytes: u64) -> usize {
     let (wakers, waiters) = {
         let mut core = shared.core.lock();
-        let Some(batch) = core.flying.take() else { return };
+        let Some(batch) = core.flying.take() else { return 0 };
         core.log_bytes = log_bytes;
         let wakers = core.publish(batch.revision);
         let durable = core.durable;
@@ -118,9 +154,11 @@ fn finish(shared: &Shared, log_bytes: u64) {
         (wakers, batch.waiters)
     };
     wakers.into_iter().for_each(std::task::Waker::wake);
+    let callers = waiters.len();
     for waiter in waiters {
         drop(waiter.send(Ok(())));
     }
+    callers
 }
 
 /// The engine stops with `error`.

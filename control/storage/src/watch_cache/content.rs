@@ -1,13 +1,13 @@
 //! What the cache holds: objects, recent changes and the revision they are at; from the follower; to readers. Pure.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{CacheError, Filter, ListResponse};
+use super::{CacheError, Decode, Filter, ListResponse};
 use crate::history::{Change, History, overlay};
 use crate::key::KeyRange;
 use crate::sorted_map::SortedMap;
@@ -33,6 +33,10 @@ pub(crate) struct Content<T> {
     pub(crate) history: History<Arc<T>>,
     /// All changes up to here are in. 0: not filled yet.
     pub(crate) revision: Revision,
+    /// Nothing has changed since.
+    pub(crate) changed: Revision,
+    /// Keys by the value of the index, where it has one.
+    index: HashMap<String, BTreeSet<Bytes>>,
     /// Stored values that are no objects, with the reason.
     pub(crate) broken: BTreeMap<Bytes, String>,
     /// Revisions with the times when they were the newest.
@@ -45,6 +49,8 @@ impl<T> Content<T> {
             map: SortedMap::default(),
             history: History::new(revision),
             revision,
+            changed: revision,
+            index: HashMap::new(),
             broken: BTreeMap::new(),
             ages: VecDeque::new(),
         }
@@ -57,7 +63,11 @@ impl<T> Content<T> {
         object: Option<Arc<T>>,
         revision: Revision,
         bytes: usize,
-    ) -> Option<Arc<Change<Arc<T>>>> {
+        decode: &dyn Decode<T>,
+    ) -> Option<Arc<Change<Arc<T>>>>
+    where
+        T: 'static,
+    {
         let previous = match &object {
             Some(object) => self.map.insert(key.clone(), Arc::clone(object)),
             None => self.map.remove(key),
@@ -65,9 +75,45 @@ impl<T> Content<T> {
         if previous.is_none() && object.is_none() {
             return None;
         }
+        self.changed = revision;
+        let (before, after) = (index_of(previous.as_ref(), decode), index_of(object.as_ref(), decode));
+        if before != after {
+            if let Some(value) = before {
+                self.unindex(value, key);
+            }
+            if let Some(value) = after {
+                self.index.entry(value.to_owned()).or_default().insert(key.clone());
+            }
+        }
         let change = Arc::new(Change::new(revision, key.clone(), previous, object, CHANGE_BYTES + bytes));
         self.history.push(Arc::clone(&change));
         Some(change)
+    }
+
+    /// Takes an object of the first state in.
+    pub(crate) fn fill(&mut self, key: Bytes, object: Arc<T>, decode: &dyn Decode<T>)
+    where
+        T: 'static,
+    {
+        if let Some(value) = index_of(Some(&object), decode) {
+            self.index.entry(value.to_owned()).or_default().insert(key.clone());
+        }
+        self.map.insert(key, object);
+    }
+
+    fn unindex(&mut self, value: &str, key: &Bytes) {
+        if let Some(keys) = self.index.get_mut(value) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.index.remove(value);
+            }
+        }
+    }
+
+    /// The objects whose index has this value, in key order, without those that cannot be decoded.
+    pub(crate) fn indexed(&self, value: &str) -> Vec<Arc<T>> {
+        let keys = self.index.get(value).into_iter().flatten().filter(|key| !self.broken.contains_key(*key));
+        keys.filter_map(|key| self.map.get(key).cloned()).collect()
     }
 
     /// Forgets changes that are too many or too old.
@@ -104,6 +150,11 @@ impl<T> Content<T> {
         let old = if revision < self.revision { self.history.undo(revision, &range) } else { BTreeMap::new() };
         Ok(View { map: self.map.clone(), old, range, revision })
     }
+}
+
+/// The value an object is indexed by; objects with an empty one are not looked for.
+fn index_of<'a, T: 'static>(object: Option<&'a Arc<T>>, decode: &dyn Decode<T>) -> Option<&'a str> {
+    object.and_then(|object| decode.index(object)).filter(|value| !value.is_empty())
 }
 
 /// A state of a range that can be read without a lock.

@@ -96,7 +96,7 @@ async fn fill<T: Send + Sync + 'static>(inner: &Arc<Inner<T>>) -> Result<(), Sto
         for item in page.items {
             let key = bytes::Bytes::copy_from_slice(&item.key);
             match inner.decode.decode(&key, &item.value, item.mod_revision) {
-                Ok(object) => drop(content.map.insert(key, Arc::new(object))),
+                Ok(object) => content.fill(key, Arc::new(object), inner.decode.as_ref()),
                 Err(error) => {
                     warn!(key = %String::from_utf8_lossy(&key), %error, "undecodable object in the store");
                     content.broken.insert(key, error.reason);
@@ -171,7 +171,7 @@ fn apply<T: Send + Sync + 'static>(inner: &Arc<Inner<T>>, events: Vec<Event>) {
                     return None;
                 }
                 content.broken.remove(&change.key);
-                content.change(&change.key, change.object, change.revision, change.bytes)
+                content.change(&change.key, change.object, change.revision, change.bytes, inner.decode.as_ref())
             })
             .collect();
         content.revision = newest;

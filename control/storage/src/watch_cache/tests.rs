@@ -273,3 +273,21 @@ async fn watchers_end_with_the_cache() {
     drop(f.cache);
     assert!(matches!(watcher.next().await, Some(Err(CacheError::Closed))));
 }
+
+#[tokio::test]
+async fn index_follows_the_objects() {
+    let fixture = Fixture::new();
+    fixture.put("/r/a", "1@x").await;
+    fixture.put("/r/b", "2@x").await;
+    let last = fixture.put("/r/c", "3@").await;
+    fixture.cache.get(b"/r/c", Freshness::AtLeast(last)).await.unwrap();
+    let texts = |value: &str| fixture.cache.indexed(value).iter().map(|item| item.text.clone()).collect::<Vec<_>>();
+    assert_eq!((texts("x"), texts("")), (vec!["1@x".to_owned(), "2@x".to_owned()], Vec::new()));
+    assert_eq!(fixture.cache.changed(), last);
+    fixture.put("/r/a", "1@y").await;
+    let last = fixture.delete("/r/b").await;
+    fixture.put("/elsewhere", "no change here").await;
+    fixture.cache.get(b"/r/c", Freshness::Latest).await.unwrap();
+    assert_eq!((texts("x"), texts("y")), (Vec::new(), vec!["1@y".to_owned()]));
+    assert_eq!(fixture.cache.changed(), last);
+}

@@ -98,16 +98,12 @@ fn readable_by_pods(lister: &dyn Lister, node: &str, action: &Action<'_>) -> Res
 }
 
 fn related(lister: &dyn Lister, node: &str, action: &Action<'_>) -> Result<(), String> {
-    let found = pods_of(lister, node, &action.namespace).any(|pod| refers(&pod, &action.resource, &action.name));
+    let found = lister.pods_on(node, &action.namespace).iter().any(|pod| refers(pod, &action.resource, &action.name));
     if found { Ok(()) } else { Err(unrelated(node)) }
 }
 
 fn unrelated(node: &str) -> String {
     format!("no relationship found between node '{node}' and this object")
-}
-
-fn pods_of(lister: &dyn Lister, node: &str, namespace: &str) -> impl Iterator<Item = std::sync::Arc<Value>> {
-    lister.pods_on(node).into_iter().filter(move |pod| namespace.is_empty() || meta::namespace(pod) == namespace)
 }
 
 fn pods(lister: &dyn Lister, node: &str, action: &Action<'_>) -> Result<(), String> {
@@ -118,7 +114,7 @@ fn pods(lister: &dyn Lister, node: &str, action: &Action<'_>) -> Result<(), Stri
             Err("can only list/watch pods with spec.nodeName field selector".to_owned())
         };
     }
-    if pods_of(lister, node, &action.namespace).any(|pod| meta::name(&pod) == action.name) {
+    if lister.pods_on(node, &action.namespace).iter().any(|pod| meta::name(pod) == action.name) {
         return Ok(());
     }
     Err(unrelated(node))
@@ -140,7 +136,7 @@ fn volume(lister: &dyn Lister, node: &str, action: &Action<'_>) -> Result<(), St
             found.is_some_and(|c| c.pointer("/spec/volumeName").and_then(Value::as_str) == Some(&*action.name))
         })
     };
-    if pods_of(lister, node, "").any(|pod| uses(&pod)) { Ok(()) } else { Err(unrelated(node)) }
+    if lister.pods_on(node, "").iter().any(|pod| uses(pod)) { Ok(()) } else { Err(unrelated(node)) }
 }
 
 fn attachment(lister: &dyn Lister, node: &str, action: &Action<'_>) -> Result<(), String> {

@@ -27,12 +27,10 @@ pub(crate) type RuleVisitor<'a> = dyn FnMut(&Value, &dyn std::fmt::Display) -> b
 
 /// Visits all rules that apply to a user in a namespace (empty: at cluster scope).
 pub(crate) fn visit_rules(lister: &dyn Lister, user: &User, namespace: &str, visit: &mut RuleVisitor<'_>) {
-    let mut kinds = vec![("clusterrolebindings", "ClusterRoleBinding", "")];
-    if !namespace.is_empty() {
-        kinds.push(("rolebindings", "RoleBinding", namespace));
-    }
-    for (plural, kind, scope) in kinds {
-        for binding in lister.list(GROUP, plural, scope) {
+    let of_cluster = ("ClusterRoleBinding", "");
+    let of_namespace = (!namespace.is_empty()).then_some(("RoleBinding", namespace));
+    for (kind, scope) in [of_cluster].into_iter().chain(of_namespace) {
+        for binding in lister.bindings(user, scope) {
             let Some(subject) = subjects(&binding).iter().find(|s| applies(s, user, scope)) else { continue };
             let role_ref = binding.get("roleRef").unwrap_or(&Value::Null);
             let (role_kind, role_name) = (text(role_ref, "kind"), text(role_ref, "name"));
@@ -83,11 +81,11 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn subjects(binding: &Value) -> &[Value] {
+pub(crate) fn subjects(binding: &Value) -> &[Value] {
     binding.get("subjects").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn subject_namespace<'a>(subject: &'a Value, scope: &'a str) -> &'a str {
+pub(crate) fn subject_namespace<'a>(subject: &'a Value, scope: &'a str) -> &'a str {
     Some(text(subject, "namespace")).filter(|n| !n.is_empty()).unwrap_or(scope)
 }
 
