@@ -6,7 +6,10 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "benches print what they measure")]
 
 mod api;
+mod connection;
+mod control_plane;
 mod figure;
+mod lists;
 mod network;
 mod plugin;
 mod process;
@@ -30,8 +33,13 @@ fn main() -> anyhow::Result<()> {
         }
     }
     let mut report = Report::new();
-    let groups: [Group; 4] =
-        [("api", api::measure), ("process", process::measure), ("network", network::measure), ("cni", plugin::measure)];
+    let groups: [Group; 5] = [
+        ("api", api::measure),
+        ("lists", lists::measure),
+        ("process", process::measure),
+        ("network", network::measure),
+        ("cni", plugin::measure),
+    ];
     for (name, measure) in groups {
         if only.as_deref().is_none_or(|o| o == name) {
             eprintln!("== {name}");

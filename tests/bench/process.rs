@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use skep_tests::cluster::Cluster;
 
-use crate::api::ControlPlane;
+use crate::control_plane::ControlPlane;
 use crate::figure::{Goal, Report, median};
 
 pub(crate) fn measure(report: &mut Report) -> anyhow::Result<()> {
@@ -15,6 +15,10 @@ pub(crate) fn measure(report: &mut Report) -> anyhow::Result<()> {
         starts.push(ControlPlane::start(&[])?.started_after().as_secs_f64());
     }
     report.add("cold start to /readyz, keys and default objects made", median(starts), "s", Goal::AtMost(0.5));
+    let alone = ControlPlane::start(&[])?;
+    std::thread::sleep(Duration::from_secs(15));
+    report.add("idle memory: server without a cluster", pss(&alone.pid())?, "MiB", Goal::AtMost(32.0));
+    drop(alone);
     idle_memory(report)
 }
 
