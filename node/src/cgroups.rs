@@ -17,7 +17,7 @@ const PASSED_DOWN: &str = "cpu cpuset io memory pids hugetlb";
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Hierarchy {
     mount: PathBuf,
-    /// Controllers of a v1 hierarchy; empty for cgroup2.
+    /// Controllers of a v1 hierarchy, or its `name=…`: runtimes make groups there too. Empty for cgroup2.
     controllers: Vec<String>,
 }
 
@@ -232,7 +232,6 @@ fn parse(mountinfo: &str) -> Vec<Hierarchy> {
         let options = right.get(2).copied().unwrap_or_default();
         let controllers: Vec<String> = match *kind {
             "cgroup2" => Vec::new(),
-            "cgroup" if options.contains("name=") => continue,
             "cgroup" => {
                 options.split(',').filter(|option| !matches!(*option, "rw" | "ro")).map(str::to_owned).collect()
             }
@@ -257,9 +256,10 @@ mod tests {
                       32 25 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
                       33 25 0:28 / /mnt/again rw - cgroup2 cgroup2 rw\n";
         let found = parse(hybrid);
-        assert_eq!(found.len(), 2);
+        assert_eq!(found.len(), 3);
         assert_eq!(found[0].controllers, ["cpu", "cpuacct"]);
-        assert!(found[1].unified() && found[1].mount == Path::new("/sys/fs/cgroup/unified"));
+        assert!(!found[1].unified() && !found[1].is_used(), "nothing is made there, but removed");
+        assert!(found[2].unified() && found[2].mount == Path::new("/sys/fs/cgroup/unified"));
     }
 
     #[test]
