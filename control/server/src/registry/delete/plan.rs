@@ -86,6 +86,8 @@ fn grace(kind: &Kind, object: &mut Value, asked: &DeleteOptions, now: &str) -> G
         let Some(running) = running else { return Grace::None };
         // A running period can only be cut short.
         return match asked_seconds {
+            // Marked for removal at once, and still here: the server died between the two writes.
+            Some(0) if running == 0 && meta::finalizers(object).is_empty() => Grace::Seconds(0),
             Some(shorter) if shorter < running => {
                 let start = add_seconds(&deleted_at, shorter.saturating_sub(running));
                 set_deletion(object, &start.unwrap_or(deleted_at), shorter);

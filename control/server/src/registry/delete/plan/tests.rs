@@ -61,8 +61,14 @@ fn pods_get_time() {
     let (shortened, _) = marked(of("", "pods", &deleted, &shorter));
     assert_eq!(shortened["metadata"]["deletionTimestamp"], "2026-01-02T03:04:10Z");
     let now = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::default() };
-    let (_, gone) = marked(of("", "pods", &deleted, &now));
+    let (half_gone, gone) = marked(of("", "pods", &deleted, &now));
     assert!(gone);
+    // The server died before the second write: the next request finishes it, as long as nothing holds the pod.
+    assert_eq!(marked(of("", "pods", &half_gone, &now)), (half_gone.clone(), true));
+    assert_eq!(of("", "pods", &half_gone, &DeleteOptions::default()), Plan::Nothing);
+    let mut held = half_gone;
+    held["metadata"]["finalizers"] = json!(["e.com/a"]);
+    assert_eq!(of("", "pods", &held, &now), Plan::Nothing);
 }
 
 #[test]
