@@ -1,63 +1,64 @@
-//! Components die at any moment; traffic and pods do not notice.
+//! Components that are dead, or started though they run.
 
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, ensure};
 use skep_tests::cluster::Cluster;
-use skep_tests::machine::{self, eventually};
+use skep_tests::machine::eventually;
+use skep_tests::{holdings, leftovers};
 
-use crate::workload::{address, deploy, pods};
+use crate::workload::{deploy, pods};
 
-pub(crate) fn kill_each(cluster: &Cluster) -> anyhow::Result<()> {
-    deploy(cluster, "steady", 3)?;
-    let before = pods(cluster, "steady")?;
-    let target = format!("{}:80", address(cluster, "steady")?);
-    let node = cluster.nodes().next().context("a node")?;
-    eventually(Duration::from_secs(10), || cluster.on_node(&node, &["get", &format!("http://{target}")]))?;
-    let load = cluster.load(&node, &target, 30)?;
-    for component in ["agent", "kubelet", "containerd"] {
-        cluster.kill(component, Some(&node)).with_context(|| format!("kill {component}"))?;
-        cluster.start().with_context(|| format!("start again after killing {component}"))?;
+/// `up` on a healthy cluster does nothing.
+pub(crate) fn up_again(cluster: &Cluster) -> anyhow::Result<()> {
+    deploy(cluster, "again", 3)?;
+    let state = || -> anyhow::Result<_> {
+        let nodes = cluster.get(&[
+            "get",
+            "nodes",
+            "-o",
+            "custom-columns=:.metadata.uid,:.spec.podCIDRs,:.status.nodeInfo.bootID",
+        ])?;
+        Ok((leftovers::of(cluster.name()), nodes, holdings::pods(cluster, "app=again")?, files(cluster.name())?))
+    };
+    let before = state()?;
+    let said = cluster.start()?;
+    let after = state()?;
+    ensure!(after == before, "it was {before:?} and is {after:?}; up said:\n{said}");
+    Ok(())
+}
+
+/// What `up` writes of each cluster, with the time of its last change.
+fn files(cluster: &str) -> anyhow::Result<Vec<(PathBuf, SystemTime)>> {
+    let root = Path::new("/var/lib/skep/clusters").join(cluster);
+    let mut found = Vec::new();
+    for node in std::fs::read_dir(root.join("nodes"))? {
+        let node = node?.path();
+        for file in
+            ["ca.crt", "containerd.toml", "kubelet.kubeconfig", "agent.kubeconfig", "kubelet.key", "cni/bin/skep-cni"]
+        {
+            let file = node.join(file);
+            let changed = file.metadata().and_then(|m| m.modified()).with_context(|| file.display().to_string())?;
+            found.push((file, changed));
+        }
     }
-    cluster.kill("server", None)?;
-    cluster.start().context("start again after killing the server")?;
-    load.finish().context("requests while components died").map(|said| eprintln!("kills: {}", said.trim()))?;
-    eventually(Duration::from_secs(20), || {
-        let after = pods(cluster, "steady")?;
-        ensure!(after == before, "pods were {before:?} and are {after:?}");
-        Ok(())
-    })?;
-    // The cluster still works: a new pod comes up and is served.
-    cluster.get(&["scale", "--replicas=4", "deployment/steady"])?;
-    cluster.get(&["rollout", "status", "deployment/steady", "--timeout=60s"]).map(drop)
+    Ok(found)
 }
 
 pub(crate) fn views_without_agent(cluster: &Cluster) -> anyhow::Result<()> {
     deploy(cluster, "viewed", 2)?;
     let node = cluster.nodes().next().context("a node")?;
-    let view = |what: &str| {
-        machine::output(cluster.skep()?.args([
-            "svc",
-            "get",
-            "default/viewed",
-            "--name",
-            cluster.name(),
-            "--node",
-            &node,
-            "-o",
-            what,
-        ]))
-    };
-    let whole = || -> anyhow::Result<String> {
-        let said = view("json")?;
+    let whole = || -> anyhow::Result<()> {
+        let said = cluster.service_view(&node, "default/viewed")?.to_string();
         for (pod, ..) in pods(cluster, "viewed")? {
             ensure!(said.contains(&pod), "no {pod} in {said}");
         }
-        Ok(said)
+        Ok(())
     };
     eventually(Duration::from_secs(10), whole)?;
     cluster.kill("agent", Some(&node))?;
     let dead = whole().context("with the agent dead");
     cluster.start()?;
-    dead.map(drop)
+    dead
 }

@@ -102,7 +102,7 @@ pub(crate) fn rolling_update(cluster: &Cluster) -> anyhow::Result<()> {
     let target = format!("{}:80", address(cluster, "rolling")?);
     let node = cluster.nodes().next().context("a node")?;
     eventually(Duration::from_secs(10), || cluster.on_node(&node, &["get", &format!("http://{target}")]))?;
-    let load = cluster.load(&node, &target, 25)?;
+    let load = cluster.load(&node, &target)?;
     cluster.get(&["set", "env", "deployment/rolling", "ROUND=2"])?;
     cluster.get(&["rollout", "status", "deployment/rolling", "--timeout=60s"])?;
     load.finish().context("requests during the update").map(|said| eprintln!("rolling update: {}", said.trim()))

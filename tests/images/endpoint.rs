@@ -3,7 +3,8 @@
 //! ```text
 //! endpoint serve [PORT]                      HTTP on PORT (8080), a TCP echo on PORT+1, a UDP echo on PORT+2; TERM is answered after 1 s of draining
 //! endpoint get URL [COUNT]                   COUNT requests, a new connection each; prints each body; exit 1 at the first failure
-//! endpoint load HOST:PORT SECONDS            new connections and one kept connection; prints `new N failed F kept M failed G`
+//! endpoint load HOST:PORT SECONDS|eof|ever   new connections and one kept connection, until standard input ends, or for ever; prints `new N failed F kept M
+//!                                            failed G`, for ever: every second; each failure on standard error
 //! endpoint udp HOST:PORT COUNT               COUNT datagrams on one connected socket, answers printed
 //! endpoint connect HOST:PORT                 prints `ok` or the error name and the microseconds it took
 //! endpoint stream HOST:PORT BYTES            sends BYTES to the echo and checks what comes back
@@ -17,7 +18,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
@@ -37,9 +38,7 @@ fn main() -> ExitCode {
         ["serve", port] => port.parse().map_err(|e| format!("port {port}: {e}")).and_then(serve),
         ["get", url] => get(url, 1),
         ["get", url, count] => count.parse().map_err(|e| format!("count {count}: {e}")).and_then(|n| get(url, n)),
-        ["load", target, seconds] => {
-            seconds.parse().map_err(|e| format!("seconds {seconds}: {e}")).and_then(|n| load(target, n))
-        }
+        ["load", target, end] => load(target, end),
         ["udp", target, count] => count.parse().map_err(|e| format!("count {count}: {e}")).and_then(|n| udp(target, n)),
         ["connect", target] => connect(target),
         ["stream", target, bytes] => {
@@ -218,43 +217,64 @@ fn get(url: &str, count: u32) -> Result<(), String> {
     Ok(())
 }
 
-fn load(target: &str, seconds: u64) -> Result<(), String> {
-    let end = Instant::now() + Duration::from_secs(seconds);
-    let kept = std::thread::spawn({
+/// What the clients of `load` have seen.
+static NEW: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
+static KEPT: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
+static OVER: AtomicBool = AtomicBool::new(false);
+
+/// New connections on one thread, a kept one on another, until `end`.
+fn load(target: &str, end: &str) -> Result<(), String> {
+    let clients = [false, true].map(|keep| {
         let target = target.to_owned();
-        move || {
-            let (mut done, mut failed, mut connection) = (0_u64, 0_u64, None::<TcpStream>);
-            while Instant::now() < end {
-                let open = match connection.take() {
-                    Some(open) => Ok(open),
-                    None => dial(&target),
-                };
-                match open.and_then(|c| ask(&c, &target, "/", false).map(|(_, closing)| (!closing).then_some(c))) {
-                    Ok(again) => (done, connection) = (done + 1, again),
-                    Err(error) => {
-                        failed += 1;
-                        eprintln!("kept connection: {error}");
-                    }
-                }
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            (done, failed)
-        }
+        std::thread::spawn(move || client(&target, keep))
     });
-    let (mut done, mut failed) = (0_u64, 0_u64);
-    while Instant::now() < end {
-        match dial(target).and_then(|c| ask(&c, target, "/", true)) {
-            Ok(_) => done += 1,
+    match end {
+        "eof" => drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink())),
+        "ever" => loop {
+            std::thread::sleep(Duration::from_secs(1));
+            println!("{}", seen());
+        },
+        seconds => {
+            let seconds = seconds.parse().map_err(|e| format!("seconds {seconds}: {e}"))?;
+            std::thread::sleep(Duration::from_secs(seconds));
+        }
+    }
+    OVER.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.join().map_err(|_| "a client panicked".to_owned())?;
+    }
+    println!("{}", seen());
+    let failed = NEW[1].load(Ordering::Relaxed) + KEPT[1].load(Ordering::Relaxed);
+    if failed > 0 { Err(format!("{failed} requests failed")) } else { Ok(()) }
+}
+
+fn seen() -> String {
+    let [new, kept] = [&NEW, &KEPT].map(|counts| counts.each_ref().map(|count| count.load(Ordering::Relaxed)));
+    format!("new {} failed {} kept {} failed {}", new[0], new[1], kept[0], kept[1])
+}
+
+fn client(target: &str, keep: bool) {
+    let (what, counts) = if keep { ("kept", &KEPT) } else { ("new", &NEW) };
+    let mut connection = None::<(TcpStream, u64)>;
+    while !OVER.load(Ordering::Relaxed) {
+        let open = connection.take().map_or_else(|| dial(target).map(|new| (new, 0)), Ok);
+        let (local, used) = open.as_ref().map_or((None, 0), |(c, used)| (c.local_addr().ok(), *used));
+        let asked = open.and_then(|(c, used)| {
+            ask(&c, target, "/", !keep).map(|(_, closing)| (keep && !closing).then_some((c, used + 1)))
+        });
+        match asked {
+            Ok(again) => {
+                counts[0].fetch_add(1, Ordering::Relaxed);
+                connection = again;
+            }
             Err(error) => {
-                failed += 1;
-                eprintln!("new connection: {error}");
+                counts[1].fetch_add(1, Ordering::Relaxed);
+                let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+                eprintln!("{:.3} {what} connection {local:?} after {used} requests: {error}", now.as_secs_f64());
             }
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    let (kept_done, kept_failed) = kept.join().map_err(|_| "the kept connection's thread panicked".to_owned())?;
-    println!("new {done} failed {failed} kept {kept_done} failed {kept_failed}");
-    if failed + kept_failed > 0 { Err("requests failed".to_owned()) } else { Ok(()) }
 }
 
 fn udp(target: &str, count: u32) -> Result<(), String> {

@@ -15,6 +15,7 @@ pub struct Cluster {
     name: String,
     kubeconfig: PathBuf,
     nodes: u32,
+    storage: &'static str,
 }
 
 impl Cluster {
@@ -23,23 +24,64 @@ impl Cluster {
     /// # Errors
     /// What `skep up` says.
     pub fn up(nodes: u32) -> anyhow::Result<Self> {
-        let name = machine::random_name("t");
-        let kubeconfig = std::env::temp_dir().join(format!("skep-test-{name}.kubeconfig"));
-        let cluster = Self { name, kubeconfig, nodes };
+        Self::up_on(nodes, "embedded")
+    }
+
+    /// The same on another storage than the embedded one.
+    ///
+    /// # Errors
+    /// What `skep up` says.
+    pub fn up_on(nodes: u32, storage: &'static str) -> anyhow::Result<Self> {
+        let cluster = Self::planned(nodes, storage);
         cluster.start()?;
         let archives = [machine::image("busybox.tar")?, machine::image("endpoint.tar")?];
         machine::output(cluster.skep()?.args(["image", "load", "--name", &cluster.name]).args(archives))?;
         Ok(cluster)
     }
 
-    /// `skep up`: also starts again what was killed.
+    /// One that nobody has started yet.
+    #[must_use]
+    pub fn planned(nodes: u32, storage: &'static str) -> Self {
+        let name = machine::random_name("t");
+        let kubeconfig = std::env::temp_dir().join(format!("skep-test-{name}.kubeconfig"));
+        Self { name, kubeconfig, nodes, storage }
+    }
+
+    /// `skep up`, and what it says: also starts again what was killed.
     ///
     /// # Errors
     /// What it says.
-    pub fn start(&self) -> anyhow::Result<()> {
-        let nodes = self.nodes.to_string();
-        let args = ["up", "--name", &self.name, "--nodes", &nodes, "--uplink", "none", "--kubeconfig"];
+    pub fn start(&self) -> anyhow::Result<String> {
+        machine::output(&mut self.up_command()?)
+    }
+
+    /// `skep up`, killed after so long.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_and_kill(&self, after: Duration) -> anyhow::Result<()> {
+        let mut up = self.up_command()?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        std::thread::sleep(after);
+        up.kill()?;
+        up.wait()?;
+        Ok(())
+    }
+
+    /// `skep down`.
+    ///
+    /// # Errors
+    /// What it says.
+    pub fn remove(&self) -> anyhow::Result<()> {
+        let args = ["down", "--name", &self.name, "--kubeconfig"];
         machine::output(self.skep()?.args(args).arg(&self.kubeconfig)).map(drop)
+    }
+
+    fn up_command(&self) -> anyhow::Result<Command> {
+        let nodes = self.nodes.to_string();
+        let args = ["up", "--name", &self.name, "--nodes", &nodes, "--storage", self.storage, "--uplink", "none"];
+        let mut up = self.skep()?;
+        up.args(args).arg("--kubeconfig").arg(&self.kubeconfig);
+        Ok(up)
     }
 
     /// The `skep` command.
@@ -113,6 +155,15 @@ impl Cluster {
         machine::output(self.node_command(node, &machine::image("endpoint")?)?.args(args))
     }
 
+    /// A Service as a node's kernel has it.
+    ///
+    /// # Errors
+    /// What `skep svc` says.
+    pub fn service_view(&self, node: &str, service: &str) -> anyhow::Result<serde_json::Value> {
+        let args = ["svc", "get", service, "--name", &self.name, "--node", node, "-o", "json"];
+        Ok(serde_json::from_str(&machine::output(self.skep()?.args(args))?)?)
+    }
+
     /// A program on a node, to be started.
     ///
     /// # Errors
@@ -123,21 +174,36 @@ impl Cluster {
         Ok(command)
     }
 
-    /// New and kept connections to `target` from a node, until `seconds` have passed.
+    /// New and kept connections to `target` from a node, until [`Load::finish`].
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn load(&self, node: &str, target: &str, seconds: u64) -> anyhow::Result<Load> {
+    pub fn load(&self, node: &str, target: &str) -> anyhow::Result<Load> {
+        let failures = std::env::temp_dir().join(machine::random_name(&format!("{node}-load-")));
+        let file = std::fs::File::create(&failures).with_context(|| format!("create {}", failures.display()))?;
         let child = self
             .node_command(node, &machine::image("endpoint")?)?
-            .args(["load", target, &seconds.to_string()])
+            .args(["load", target, "eof"])
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(file)
             .spawn()?;
-        Ok(Load(child))
+        Ok(Load { child: Some(child), failures })
     }
 
-    /// SIGKILL to a component: `server`, or `containerd`, `kubelet`, `agent` of a node.
+    /// Where its objects are.
+    #[must_use]
+    pub fn storage(&self) -> &str {
+        self.storage
+    }
+
+    /// The administrator's kubeconfig.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// SIGKILL to a component: `server` or `etcd`, or `containerd`, `kubelet`, `agent` of a node.
     ///
     /// # Errors
     /// When it does not run.
@@ -162,33 +228,53 @@ impl Drop for Cluster {
             eprintln!("kept: cluster {} (skep down --name {})", self.name, self.name);
             return;
         }
-        let removed = self.skep().and_then(|mut skep| {
-            machine::output(skep.args(["down", "--name", &self.name, "--kubeconfig"]).arg(&self.kubeconfig))
-        });
-        if let Err(error) = removed {
+        if let Err(error) = self.remove() {
             eprintln!("the cluster was not removed: {error:#}");
         }
-        if let Err(error) = std::fs::remove_file(&self.kubeconfig) {
-            eprintln!("{}: {error}", self.kubeconfig.display());
-        }
+        // One that never came up has written none.
+        drop(std::fs::remove_file(&self.kubeconfig));
     }
 }
 
 /// A client that counts its failures.
 #[derive(Debug)]
-pub struct Load(Child);
+pub struct Load {
+    child: Option<Child>,
+    failures: PathBuf,
+}
 
 impl Load {
-    /// Waits for its end.
+    /// Fails as soon as one request has failed.
+    ///
+    /// # Errors
+    /// With what the requests said.
+    pub fn unbroken(&self) -> anyhow::Result<()> {
+        let failures = std::fs::read_to_string(&self.failures).context("read the failures")?;
+        if failures.is_empty() { Ok(()) } else { bail!("failed requests:\n{failures}") }
+    }
+
+    /// Ends it; what it counted.
     ///
     /// # Errors
     /// When a request failed, with what it said.
-    pub fn finish(self) -> anyhow::Result<String> {
-        let out = self.0.wait_with_output()?;
-        let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    pub fn finish(mut self) -> anyhow::Result<String> {
+        // Its standard input ends here, and with it the load.
+        let out = self.child.take().context("ended before")?.wait_with_output()?;
+        let said = String::from_utf8_lossy(&out.stdout).trim().to_owned();
+        self.unbroken().with_context(|| said.clone())?;
         if !out.status.success() {
-            bail!("{said}{}", String::from_utf8_lossy(&out.stderr));
+            bail!("{said} ({})", out.status);
         }
         Ok(said)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            drop(child.stdin.take());
+            drop(child.wait());
+        }
+        drop(std::fs::remove_file(&self.failures));
     }
 }

@@ -3,6 +3,9 @@
 #![expect(clippy::print_stderr, reason = "tests say what they do")]
 
 pub mod cluster;
+pub mod dice;
+pub mod holdings;
+pub mod ledger;
 pub mod leftovers;
 pub mod machine;
 pub mod script;
