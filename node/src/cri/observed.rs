@@ -109,9 +109,9 @@ impl PodState {
         self.containers.iter().filter(move |container| container.name == name)
     }
 
-    /// Containers that may still run something.
+    /// Containers that may still run something. One that was never started does not: runtimes refuse to stop it, and it goes with its sandbox.
     pub fn alive(&self) -> impl Iterator<Item = &ContainerState> {
-        self.containers.iter().filter(|container| container.phase != Phase::Exited)
+        self.containers.iter().filter(|container| matches!(container.phase, Phase::Running | Phase::Unknown))
     }
 
     /// Containers whose process runs.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{Desired, Worker};
 use crate::cri::ANNOTATION_GRACE;
-use crate::cri::observed::{Phase, PodState};
+use crate::cri::observed::PodState;
 use crate::events::Kind;
 use crate::kubelet::Kubelet;
 use crate::pod::{self, Role};
@@ -158,7 +158,7 @@ impl Worker {
                     if self.observe(true).await.is_ok() {
                         self.publish(false, false);
                     }
-                    if !self.state.alive().any(|container| container.phase != Phase::Created) {
+                    if self.state.alive().next().is_none() {
                         return;
                     }
                 }
