@@ -43,7 +43,7 @@ struct Stage<'a> {
 }
 
 pub(crate) fn at_any_moment(cluster: &Cluster) -> anyhow::Result<()> {
-    let usual = if cluster.storage() == "etcd" { 6 } else { 14 };
+    let usual = if cluster.storage() == "etcd" { 4 } else { 8 };
     let kills = std::env::var("SKEP_KILLS").ok().map_or(Ok(usual), |text| text.parse()).context("SKEP_KILLS")?;
     let mut dice = Dice::shaken();
     let stage = Stage::set(cluster)?;
