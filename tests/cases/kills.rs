@@ -199,16 +199,13 @@ impl<'a> Stage<'a> {
         let pods = holdings::pods(self.cluster, &format!("app={app}"))?;
         let wanted: BTreeSet<String> =
             pods.iter().filter_map(|pod| pod.ips.iter().find(|ip| ip.is_ipv4())).map(ToString::to_string).collect();
-        let template = "jsonpath={range .items[*].endpoints[?(@.conditions.ready==true)]}{.addresses[0]}{\"\\n\"}{end}";
-        let slices = self.cluster.get(&[
-            "get",
-            "endpointslices",
-            "-l",
-            &format!("kubernetes.io/service-name={app}"),
-            "-o",
-            template,
-        ])?;
-        let sliced: BTreeSet<String> = slices.lines().map(str::to_owned).collect();
+        let selector = format!("kubernetes.io/service-name={app}");
+        let slices = self.cluster.get(&["get", "endpointslices", "-l", &selector, "-o", "json"])?;
+        let slices: serde_json::Value = serde_json::from_str(&slices)?;
+        let endpoints = slices["items"].as_array().into_iter().flatten().filter_map(|s| s["endpoints"].as_array());
+        let ready = endpoints.flatten().filter(|endpoint| endpoint["conditions"]["ready"] == true);
+        let sliced: BTreeSet<String> =
+            ready.filter_map(|endpoint| endpoint["addresses"][0].as_str().map(str::to_owned)).collect();
         ensure!(sliced == wanted, "endpoint slices have {sliced:?}, pods {wanted:?}");
         for node in self.cluster.nodes() {
             let mapped = backends(self.cluster, &node, app)?;
