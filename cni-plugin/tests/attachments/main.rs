@@ -7,8 +7,10 @@
 mod bpf;
 mod killer;
 mod node;
+mod runtime;
 
 use node::{Node, Outcome};
+use runtime::Runtime;
 use serde_json::json;
 
 /// Runs a test on a node of its own; says so when it cannot.
@@ -199,5 +201,146 @@ fn del_killed_at_every_system_call_is_finished_by_the_next() {
             }
             steps += 1;
         }
+    });
+}
+
+/// Each DEL rewrites the journal, too.
+#[test]
+fn del_killed_while_it_rewrites_the_journal_loses_no_reservation() {
+    on_a_node(|node| {
+        let mut steps = 0;
+        loop {
+            node.write_long_journal();
+            let (kept, pod) = (node.pod(), node.pod());
+            let holder = node.call("c0", "eth0", &kept);
+            let held = holder.add().success()["ips"].clone();
+            let call = node.call("c1", "eth0", &pod);
+            call.add().success();
+            let outcome = killer::run_until_system_call(call.command("DEL"), call.input(), steps);
+            call.del().success();
+            assert_eq!((node.devices().len(), node.entries(), node.links()), (1, 2, 2));
+            let taken = json!({"ips": [held[0]["address"]]});
+            assert_eq!(node.call("c2", "eth0", &pod).with("runtimeConfig", taken).add().error_code(), 11);
+            holder.del().success();
+            node.assert_empty();
+            if outcome == Outcome::Ended {
+                break;
+            }
+            steps += 1;
+        }
+        assert!(node.journal_lines() < 100, "it was never rewritten");
+    });
+}
+
+#[test]
+fn gc_killed_at_every_system_call_is_finished_by_the_next() {
+    on_a_node(|node| {
+        let mut steps = 0;
+        loop {
+            let pods = [node.pod(), node.pod(), node.pod()];
+            let calls: Vec<_> =
+                pods.iter().enumerate().map(|(n, pod)| node.call(&format!("c{n}"), "eth0", pod)).collect();
+            for call in &calls {
+                call.add().success();
+            }
+            let valid = json!([{"containerID": "c1", "ifname": "eth0"}]);
+            let gc = calls[0].version("1.1.0").with("cni.dev/valid-attachments", valid);
+            let outcome = killer::run_until_system_call(gc.command("GC"), gc.input(), steps);
+            gc.gc().success();
+            assert_eq!((node.devices().len(), node.entries(), node.links()), (1, 2, 2));
+            calls[1].del().success();
+            node.assert_empty();
+            if outcome == Outcome::Ended {
+                break;
+            }
+            steps += 1;
+        }
+        assert!(steps > 50, "only {steps} system calls: was it traced at all?");
+    });
+}
+
+/// Another pod comes at the same time: it gets its interface, and keeps it while the rest of the killed one is removed.
+#[test]
+fn add_killed_at_every_system_call_harms_no_other_add() {
+    on_a_node(|node| {
+        let mut steps = 0;
+        loop {
+            let (pod, other_pod) = (node.pod(), node.pod());
+            let call = node.call("c1", "eth0", &pod);
+            let other = node.call("c2", "eth0", &other_pod);
+            let running = other.start("ADD");
+            let outcome = killer::run_until_system_call(call.command("ADD"), call.input(), steps);
+            running.finish().success();
+            let valid = json!([{"containerID": "c2", "ifname": "eth0"}]);
+            let cleaned = match steps % 3 {
+                0 => call.del(),
+                // The runtime tries again, without a DEL before.
+                1 if outcome == Outcome::Killed => node.call("c1", "eth0", &node.pod()).add(),
+                _ => call.version("1.1.0").with("cni.dev/valid-attachments", valid).gc(),
+            };
+            cleaned.success();
+            call.del().success();
+            assert_eq!((node.devices().len(), node.entries(), node.links()), (1, 2, 2));
+            other.del().success();
+            node.assert_empty();
+            if outcome == Outcome::Ended {
+                break;
+            }
+            steps += 1;
+        }
+    });
+}
+
+#[test]
+fn sandboxes_of_containerd_alone_reach_each_other() {
+    on_a_node(|node| {
+        node.forward();
+        let pod = node.pod();
+        let runtime = Runtime::start(node, &node.call("", "", &pod));
+        let (one, two) = (runtime.run("one"), runtime.run("two"));
+        assert_eq!((node.devices().len(), node.entries(), node.links()), (2, 4, 4));
+        let interface = runtime.inside(&one, &["/bin/busybox", "ip", "address", "show", "dev", "eth0"]);
+        assert_eq!((one.ips.len(), two.ips.len()), (2, 2), "{one:?} {two:?}");
+        for (mine, theirs) in one.ips.iter().zip(&two.ips) {
+            assert!(interface.contains(mine), "{mine} in {interface}");
+            runtime.inside(&one, &["/bin/busybox", "ping", "-c", "2", "-W", "2", theirs]);
+            let host = if theirs.contains(':') { format!("[{theirs}]") } else { theirs.clone() };
+            let seen = runtime.inside(&one, &["/bin/endpoint", "get", &format!("http://{host}:8080/clientip")]);
+            assert!(seen.contains(mine), "{one:?} is seen as {seen}");
+        }
+        assert_eq!(runtime.inside(&one, &["/bin/endpoint", "get", "http://127.0.0.1:8080/hostname"]), "one");
+        runtime.remove(&one.id);
+        assert_eq!((node.devices().len(), node.entries(), node.links()), (1, 2, 2));
+        runtime.remove(&two.id);
+        node.assert_empty();
+    });
+}
+
+/// Killed while it makes sandboxes, containerd forgets some that have an interface: what GC is for.
+#[test]
+fn gc_removes_what_a_killed_containerd_forgot() {
+    on_a_node(|node| {
+        node.forward();
+        let pod = node.pod();
+        let network = node.call("", "", &pod);
+        let mut runtime = Runtime::start(node, &network);
+        let kept = runtime.run("kept");
+        for round in 0..12 {
+            runtime.begin(&format!("lost-{round}"), std::time::Duration::from_millis(round * 25));
+            runtime.kill_and_start_again();
+        }
+        for sandbox in runtime.sandboxes().iter().filter(|id| **id != kept.id) {
+            runtime.remove(sandbox);
+        }
+        eprintln!("{} interfaces of {:?} before GC", node.devices().len(), runtime.sandboxes());
+        let valid = json!([{"containerID": kept.id, "ifname": "eth0"}]);
+        network.version("1.1.0").with("cni.dev/valid-attachments", valid).gc().success();
+        assert_eq!((node.devices().len(), node.entries(), node.links()), (1, 2, 2));
+        let other = runtime.run("other");
+        runtime.inside(&kept, &["/bin/busybox", "ping", "-c", "2", "-W", "2", &other.ips[0]]);
+        for sandbox in [kept, other] {
+            runtime.remove(&sandbox.id);
+        }
+        node.assert_empty();
     });
 }

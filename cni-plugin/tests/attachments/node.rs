@@ -47,6 +47,10 @@ impl Node {
         node
     }
 
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     fn bpffs(&self) -> PathBuf {
         self.directory.path().join("bpf")
     }
@@ -108,9 +112,30 @@ impl Node {
         }
     }
 
+    /// Lets packets pass from pod to pod: the programs of the fixture redirect nothing.
+    pub(crate) fn forward(&self) {
+        for setting in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            fs::write(Path::new("/proc/sys/net").join(setting), "1").expect(setting);
+        }
+    }
+
     /// As after a restart of the machine.
     pub(crate) fn lose_pins(&self) {
         fs::remove_dir_all(self.pins().root()).expect("remove the pins");
+    }
+
+    /// A journal that the next DEL rewrites: one address was taken and given back so often.
+    pub(crate) fn write_long_journal(&self) {
+        let line =
+            |op: &str| format!(r#"{{"op":"{op}","container":"old","interface":"eth0","ips":["10.9.0.1"],"at":1}}"#);
+        let lines = [line("take"), line("free").replace(r#""ips":["10.9.0.1"],"#, "")].join("\n") + "\n";
+        let directory = self.state().join("test");
+        fs::create_dir_all(&directory).expect("the state directory");
+        fs::write(directory.join("addresses.journal"), lines.repeat(520)).expect("write the journal");
+    }
+
+    pub(crate) fn journal_lines(&self) -> usize {
+        fs::read_to_string(self.state().join("test/addresses.journal")).expect("the journal").lines().count()
     }
 
     pub(crate) fn lose_state(&self) {
@@ -175,6 +200,10 @@ impl Call {
 
     pub(crate) fn without_netns(&self) -> Self {
         Self { netns: None, ..self.clone() }
+    }
+
+    pub(crate) fn config(&self) -> &Value {
+        &self.config
     }
 
     pub(crate) fn input(&self) -> &[u8] {
