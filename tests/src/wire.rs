@@ -49,8 +49,13 @@ impl Wire {
     /// # Errors
     /// When it does not come up.
     pub fn serve(&self) -> anyhow::Result<()> {
-        let child =
-            self.inside(&self.server)?.args(["serve"]).env("CPU", "1").stdout(Stdio::null()).spawn().context("start the server")?;
+        let child = self
+            .inside(&self.server)?
+            .args(["serve"])
+            .env("CPU", "1")
+            .stdout(Stdio::null())
+            .spawn()
+            .context("start the server")?;
         self.serving.replace(Some(child));
         machine::eventually(Duration::from_secs(5), || self.dial("rr", "0")).map(drop)
     }
