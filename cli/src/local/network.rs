@@ -117,8 +117,12 @@ pub(crate) async fn ensure_node(plan: &Plan, node: &Node) -> anyhow::Result<()> 
 pub(crate) async fn remove(plan: &Plan) -> anyhow::Result<()> {
     with_netlink(async |netlink| {
         for device in plan.nodes().map(|n| plan.cable(&n)).chain([plan.bridge()]) {
-            if let Some(found) = index(&netlink, &device).await? {
-                netlink.link().del(found).execute().await.with_context(|| format!("remove device {device}"))?;
+            let Some(found) = index(&netlink, &device).await? else { continue };
+            // The kernel takes the devices of a removed namespace away when it finds the time: perhaps just now.
+            if let Err(error) = netlink.link().del(found).execute().await
+                && index(&netlink, &device).await?.is_some()
+            {
+                return Err(error).with_context(|| format!("remove device {device}"));
             }
         }
         Ok(())
