@@ -24,9 +24,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     cargo.arg("test");
     match &args.package {
         Some(package) => cargo.args(["--package", package]),
-        None => cargo.arg("--workspace"),
+        // One failure must not hide those of other packages.
+        None => cargo.args(["--workspace", "--no-fail-fast"]),
     };
     cargo.env("SKEP_BIN_DIR", &binaries).env("SKEP_IMAGE_DIR", &images);
+    // A panic's backtrace helps; those of errors that are tried again cost time and drown what matters.
+    cargo.env("RUST_LIB_BACKTRACE", "0");
     if shell::is_root() {
         cargo.env("SKEP_TEST_ROOT", "1");
     } else {
