@@ -6,6 +6,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use skep_proxy_ebpf::maps::{
+    affinity::{self, AffinityKey, AffinityValue},
     backend::{self, ChunkKey, ChunkValue},
     backend_count::{self, BackendCount, BackendCountKey},
     config::{self, NodeConfig},
@@ -16,6 +17,7 @@ use skep_proxy_ebpf::maps::{
     pod::{self, PodKey, PodValue},
     service::{self, ServiceKey, ServiceValue},
     socket_origin::SocketOrigin,
+    source_range::{self, SourceRangeKey},
     udp_peer::UdpPeers,
 };
 
@@ -35,6 +37,11 @@ pub(crate) static BACKEND_COUNT: HashMap<
 > = HashMap::new();
 #[btf_map]
 pub(crate) static SERVICES: HashMap<ServiceKey, ServiceValue, { service::CAPACITY as usize }, ON_DEMAND> =
+    HashMap::new();
+#[btf_map]
+pub(crate) static SOURCE_RANGES: LpmTrie<SourceRangeKey, u32, { source_range::CAPACITY as usize }> = LpmTrie::new();
+#[btf_map]
+pub(crate) static AFFINITY: HashMap<AffinityKey, AffinityValue, { affinity::CAPACITY as usize }, ON_DEMAND> =
     HashMap::new();
 #[btf_map]
 pub(crate) static PODS: HashMap<PodKey, PodValue, { pod::CAPACITY as usize }, ON_DEMAND> = HashMap::new();

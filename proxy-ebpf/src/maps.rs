@@ -24,7 +24,9 @@ pub mod service;
 pub mod node;
 pub mod pod;
 
+pub mod affinity;
 pub mod socket_origin;
+pub mod source_range;
 pub mod udp_peer;
 
 pub mod conntrack;
@@ -33,11 +35,13 @@ pub mod fragment;
 pub mod drop_count;
 
 /// Every map by its name, in the order of this module: what a pin directory holds.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 14] = [
     config::NAME,
     backend::NAME,
     backend_count::NAME,
     service::NAME,
+    source_range::NAME,
+    affinity::NAME,
     pod::NAME,
     node::NAME,
     socket_origin::NAME,
@@ -53,7 +57,7 @@ pub const NAMES: [&str; 12] = [
 /// An agent that finds an older version takes over the maps that are the same since then, with what they hold. What has
 /// changed starts empty: the agent fills its own maps anew; for maps that others fill (`PODS`, `CONNTRACK`, the socket
 /// storages) a conversion must come with the change.
-pub const SINCE: [u32; NAMES.len()] = [1; NAMES.len()];
+pub const SINCE: [u32; NAMES.len()] = [2, 1, 1, 1, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1];
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@
 ///
 /// A pin directory of another version is not read, only taken over: maps that are the same since then, and links. Raise it with every change of a map's shape
 /// or meaning, and say in [`crate::maps::SINCE`] which map that is.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// The pin directory of a machine that is one node.
 pub const DEFAULT_PIN_DIRECTORY: &str = "/sys/fs/bpf/skep";

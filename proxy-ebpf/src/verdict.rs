@@ -54,11 +54,13 @@ pub enum DropReason {
     TunnelFailed = 14,
     /// The node itself sent something into the overlay which is for no other node: multicast, a stale route.
     NotForOverlay = 15,
+    /// The Service names ranges of clients, and the client is in none.
+    OutsideSourceRanges = 16,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Malformed,
         Self::Spoofed,
         Self::NoBackend,
@@ -75,6 +77,7 @@ impl DropReason {
         Self::ServiceChanging,
         Self::TunnelFailed,
         Self::NotForOverlay,
+        Self::OutsideSourceRanges,
     ];
 
     /// Index in `DROP_COUNT`.
@@ -104,6 +107,7 @@ impl DropReason {
             Self::ServiceChanging => "service_changing",
             Self::TunnelFailed => "tunnel_failed",
             Self::NotForOverlay => "not_for_overlay",
+            Self::OutsideSourceRanges => "outside_source_ranges",
         }
     }
 
@@ -132,6 +136,7 @@ impl DropReason {
             Self::NotForOverlay => {
                 "harmless in small numbers (multicast); else a route leads into the overlay by mistake"
             }
+            Self::OutsideSourceRanges => "the client's address is in none of loadBalancerSourceRanges of the Service",
             Self::TunnelFailed => "the overlay device is not in external mode; let the agent make it anew",
         }
     }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, MAX_SERVICE_CIDRS};
 use crate::conflist;
 use crate::datapath::typed_maps::{TypedMaps, sweep};
-use crate::datapath::{Datapath, Device, load};
+use crate::datapath::{Datapath, Device, load, netns};
 use crate::desired::Place;
 use crate::entries;
 use crate::health::{self, Health};
@@ -79,6 +79,7 @@ struct Agent {
     config: Config,
     datapath: Datapath,
     maps: TypedMaps,
+    netns_cookie: u64,
     reconciler: Reconciler,
     overlay: Overlay,
     objects: Objects,
@@ -109,6 +110,7 @@ impl Agent {
             config,
             datapath,
             maps,
+            netns_cookie: netns::own_cookie().context("read the cookie of the network namespace")?,
             reconciler,
             objects: Objects::default(),
             health,
@@ -290,6 +292,7 @@ impl Agent {
             ipv4: address(true),
             ipv6: address(false),
             service_cidrs,
+            host_netns_cookie: self.netns_cookie,
         }
     }
 

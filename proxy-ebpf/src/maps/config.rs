@@ -36,8 +36,10 @@ pub struct NodeConfig {
     pub ipv6: Address,
     /// Where ClusterIPs come from, unused slots [`Cidr::NONE`]: a port of them which no Service defines is refused.
     pub service_cidrs: [Cidr; 4],
+    /// Cookie of the node's own network namespace: what its processes dial at a loopback address is the node's.
+    pub host_netns_cookie: u64,
 }
-map_type!(NodeConfig, size = 184);
+map_type!(NodeConfig, size = 192);
 
 /// Ports masquerading uses by default: below the node ports (30000) and the ports Linux hands to sockets (32768).
 pub const DEFAULT_SNAT_PORTS: (u16, u16) = (10_000, 29_999);

@@ -77,8 +77,11 @@ pub struct ConntrackValue {
     pub flags: u32,
     /// When the last packet passed, nanoseconds of the monotonic clock.
     pub last_seen_ns: u64,
-    /// Packets that passed in this direction.
-    pub packets: u64,
+    /// Packets that passed in this direction; begins anew at 2³².
+    pub packets: u32,
+    /// Low half of the frontend's generation when the backend was last seen to serve; 0 for masquerade. A datagram of a
+    /// flow with another one is led to a backend that serves.
+    pub generation: u32,
     /// Identity of the Service port; 0 for masquerade.
     pub service_id: u64,
 }

@@ -2,7 +2,7 @@
 //! `uplink_egress`.
 //!
 //! The agent writes: every other node's pod ranges and its addresses (`Overlay`); this node's pod ranges (`LocalPods`) and
-//! addresses (`Own`); ranges to be reached without masquerade (`Direct`). Everything else is the world.
+//! addresses (`Own`, with a flag where node ports are served); ranges to be reached without masquerade (`Direct`). Everything else is the world.
 
 use core::net::IpAddr;
 
@@ -80,21 +80,37 @@ impl Reach {
 pub struct NodeValue {
     address: Address,
     reach: u32,
-    zero: u32,
+    flags: u32,
 }
 map_type!(NodeValue, size = 24);
 
 impl NodeValue {
+    /// Node ports are served at the addresses of this range, which are the node's own.
+    pub const NODE_PORTS: u32 = 1;
+
     /// Pods or addresses of another node, whose end of the tunnel is `address`.
     #[must_use]
     pub fn overlay(address: IpAddr) -> Self {
-        Self { address: address.into(), reach: Reach::Overlay as u32, zero: 0 }
+        Self { address: address.into(), reach: Reach::Overlay as u32, flags: 0 }
     }
 
     /// A range that needs no tunnel.
     #[must_use]
     pub const fn without_tunnel(reach: Reach) -> Self {
-        Self { address: Address::UNSPECIFIED, reach: reach as u32, zero: 0 }
+        Self { address: Address::UNSPECIFIED, reach: reach as u32, flags: 0 }
+    }
+
+    /// Addresses of this node at which node ports are served.
+    #[must_use]
+    pub const fn own_with_node_ports() -> Self {
+        Self { address: Address::UNSPECIFIED, reach: Reach::Own as u32, flags: Self::NODE_PORTS }
+    }
+
+    /// Whether node ports are served at the addresses of this range.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has_node_ports(&self) -> bool {
+        self.flags & Self::NODE_PORTS != 0
     }
 
     /// The far end of the tunnel; unspecified without one.

@@ -40,6 +40,15 @@ impl ServiceKey {
         Self { address, port_be: 0, protocol: 0, scope: SCOPE_CLUSTER }
     }
 
+    /// A node port, whatever address of the node is dialled ([`super::node::NodeValue::NODE_PORTS`] says which count):
+    /// `0.0.0.0` or `::` stands for all of a family.
+    #[inline(always)]
+    #[must_use]
+    pub const fn node_port(is_ipv4: bool, port_be: u16, protocol: u8, scope: u8) -> Self {
+        let address = if is_ipv4 { Address::from_ipv4_word(0) } else { Address::UNSPECIFIED };
+        Self { address, port_be, protocol, scope }
+    }
+
     /// As a packet or socket names it: port in network byte order, protocol by its IANA number.
     #[inline(always)]
     #[must_use]
@@ -145,6 +154,8 @@ impl ServiceValue {
     pub const DROP_WITHOUT_BACKENDS: u8 = 2;
     /// The client's address must be replaced by the node's.
     pub const MASQUERADE: u8 = 4;
+    /// Only clients in [`super::source_range`] of the Service port are served; others are dropped.
+    pub const SOURCE_RANGES: u8 = 8;
 
     /// The value of `frontend`. More than [`INLINE`] backends are not kept here: the caller writes them to
     /// [`super::backend`] under `generation`, before this.
@@ -176,7 +187,7 @@ impl ServiceValue {
         self
     }
 
-    /// The same with flags: [`Self::DROP_WITHOUT_BACKENDS`], [`Self::MASQUERADE`].
+    /// The same with flags: [`Self::DROP_WITHOUT_BACKENDS`], [`Self::MASQUERADE`], [`Self::SOURCE_RANGES`].
     #[must_use]
     pub const fn with_flags(mut self, flags: u8) -> Self {
         self.flags = flags;
@@ -239,7 +250,7 @@ impl ServiceValue {
         Algorithm::from_byte(self.algorithm)
     }
 
-    /// Bits: [`Self::AFFINITY`], [`Self::DROP_WITHOUT_BACKENDS`], [`Self::MASQUERADE`].
+    /// Bits: [`Self::AFFINITY`], [`Self::DROP_WITHOUT_BACKENDS`], [`Self::MASQUERADE`], [`Self::SOURCE_RANGES`].
     #[inline(always)]
     #[must_use]
     pub const fn flags(&self) -> u8 {

@@ -62,7 +62,8 @@ fn ranges_count_bits_of_the_mapped_address() {
 #[test]
 fn partners_point_at_each_other() {
     let tuple = |a, b, p, q| Tuple::new(address(a), address(b), u16::to_be(p), u16::to_be(q));
-    let value = |rewritten| ConntrackValue { rewritten, flags: 0, last_seen_ns: 0, packets: 0, service_id: 0 };
+    let value =
+        |rewritten| ConntrackValue { rewritten, flags: 0, last_seen_ns: 0, packets: 0, generation: 0, service_id: 0 };
     let forward =
         (ConntrackKey::new(tuple(1, 96, 40000, 80), protocol::TCP, KIND_SERVICE), value(tuple(1, 2, 40000, 8080)));
     let reply = forward.1.partner(&forward.0);

@@ -70,7 +70,8 @@ pub(crate) fn unavailable(reason: DropReason, service_id: u64) -> SocketVerdict 
         | DropReason::Untranslatable
         | DropReason::RewriteFailed
         | DropReason::TunnelFailed
-        | DropReason::NotForOverlay => SocketVerdict::Refuse(reason),
+        | DropReason::NotForOverlay
+        | DropReason::OutsideSourceRanges => SocketVerdict::Refuse(reason),
     }
 }
 

@@ -136,6 +136,7 @@ pub(crate) fn open(flow: &mut Flow, kind: u8, service_id: u64) -> Opened {
         flags: ConntrackValue::REPLY,
         last_seen_ns: time,
         packets: 0,
+        generation: 0,
         service_id,
     };
     flow.key = ConntrackKey::new(flow.rewritten.reversed(), flow.protocol, kind);

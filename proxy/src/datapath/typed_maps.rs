@@ -6,6 +6,7 @@ use std::{fmt, io, marker::PhantomData, os::fd::OwnedFd, path::PathBuf};
 use aya::{Pod, maps::lpm_trie};
 use skep_proxy_ebpf::{
     maps::{
+        affinity::{self, AffinityKey, AffinityValue},
         backend::{self, ChunkKey, ChunkValue},
         backend_count::{self, BackendCount, BackendCountKey},
         config::{self, NodeConfig},
@@ -14,6 +15,7 @@ use skep_proxy_ebpf::{
         node::{self, NodeKey, NodeValue},
         pod::{self, PodKey, PodValue},
         service::{self, ServiceKey, ServiceValue},
+        source_range::{self, SourceRangeKey},
     },
     pins::PinDirectory,
     verdict::DropReason,
@@ -207,6 +209,9 @@ impl<K: Pod, V: Pod> Table<K, V> {
 /// Key of the node map: a prefix length and an address.
 pub type NodeRange = lpm_trie::Key<NodeKey>;
 
+/// Key of the map of source ranges: a prefix length, a Service port and an address.
+pub type SourceRange = lpm_trie::Key<SourceRangeKey>;
+
 /// Every map that user space reads or writes.
 #[derive(Debug)]
 pub struct TypedMaps {
@@ -214,6 +219,10 @@ pub struct TypedMaps {
     pub config: Table<u32, NodeConfig>,
     /// Frontends. Written by the agent.
     pub services: Table<ServiceKey, ServiceValue>,
+    /// Whom Service ports with source ranges serve; the value says nothing. Written by the agent.
+    pub source_ranges: Table<SourceRange, u32>,
+    /// Clients of Services with session affinity. Written by the programs, swept by the agent.
+    pub affinity: Table<AffinityKey, AffinityValue>,
     /// Backends of frontends with many. Written by the agent.
     pub chunks: Table<ChunkKey, ChunkValue>,
     /// Connections per backend; the agent makes and deletes elements.
@@ -250,6 +259,8 @@ impl TypedMaps {
         Ok(Self {
             config: Table::open(pins, config::NAME, flags)?,
             services: Table::open(pins, service::NAME, flags)?,
+            source_ranges: Table::open(pins, source_range::NAME, flags)?,
+            affinity: Table::open(pins, affinity::NAME, flags)?,
             chunks: Table::open(pins, backend::NAME, flags)?,
             backend_counts: Table::open(pins, backend_count::NAME, flags)?,
             pods: Table::open(pins, pod::NAME, flags)?,

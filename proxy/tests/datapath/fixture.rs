@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use skep_proxy::datapath::{Datapath, Device, TypedMaps, load, typed_maps::node_range};
+use skep_proxy::datapath::{Datapath, Device, TypedMaps, load, netns, typed_maps::node_range};
 use skep_proxy_ebpf::{
     address::Cidr,
     maps::{
@@ -144,14 +144,15 @@ impl Bench {
                 Cidr::NONE,
                 Cidr::NONE,
             ],
+            host_netns_cookie: 0,
         };
         maps.config.put(&INDEX, &config).unwrap();
         let bench = Self { pins, datapath, maps, generation: AtomicU32::new(0) };
         for (network, len) in pod_ranges(number) {
             bench.route(network, len, NodeValue::without_tunnel(Reach::LocalPods));
         }
-        bench.route(v4.into(), 32, NodeValue::without_tunnel(Reach::Own));
-        bench.route(v6.into(), 128, NodeValue::without_tunnel(Reach::Own));
+        bench.route(v4.into(), 32, NodeValue::own_with_node_ports());
+        bench.route(v6.into(), 128, NodeValue::own_with_node_ports());
         bench
     }
 
@@ -233,6 +234,9 @@ impl Node {
 
         let (uplink, tunnel) = (ifindex(&ns, "eth0"), ifindex(&ns, overlay::DEVICE));
         let bench = Bench::new(number, tunnel, uplink, v4, v6);
+        let config = bench.maps.config.get(&INDEX).unwrap().unwrap();
+        let host_netns_cookie = inside(&ns, || netns::own_cookie().unwrap());
+        bench.maps.config.put(&INDEX, &NodeConfig { host_netns_cookie, ..config }).unwrap();
         let cgroup = cgroup_mount().join(unique("cgroup"));
         fs::create_dir(&cgroup).unwrap();
         bench.datapath.attach_cgroup(File::open(&cgroup).unwrap().as_fd()).unwrap();

@@ -67,8 +67,14 @@ mod tests {
     #[test]
     fn a_flow_lives_while_either_direction_is_seen() {
         let address = |last| Address::from(std::net::IpAddr::from(Ipv4Addr::new(10, 0, 0, last)));
-        let value =
-            |rewritten, last_seen_ns| ConntrackValue { rewritten, flags: 0, last_seen_ns, packets: 1, service_id: 1 };
+        let value = |rewritten, last_seen_ns| ConntrackValue {
+            rewritten,
+            flags: 0,
+            last_seen_ns,
+            packets: 1,
+            generation: 1,
+            service_id: 1,
+        };
         let forward = ConntrackKey::new(Tuple::new(address(1), address(96), 1, 2), protocol::UDP, KIND_SERVICE);
         let there = value(Tuple::new(address(1), address(2), 1, 3), 0);
         let reply = there.partner(&forward);
