@@ -142,15 +142,7 @@ pub struct BackendView {
     pub opened: u64,
 }
 
-/// What is read for a view.
-struct Source {
-    services: Vec<(ServiceKey, ServiceValue)>,
-    chunks: HashMap<ChunkKey, ChunkValue>,
-    counts: Vec<(BackendCountKey, BackendCount)>,
-    names: Names,
-}
-
-/// What the maps hold.
+/// What the maps hold, without the marks of addresses.
 struct Dumped {
     services: Vec<(ServiceKey, ServiceValue)>,
     chunks: HashMap<ChunkKey, ChunkValue>,
@@ -187,8 +179,7 @@ impl View {
         });
         let names = names.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let names = names.map_err(|source| ViewError::Names { path, source })?;
-        let Dumped { services, chunks, counts } = dumped?;
-        Ok(Self::of(Source { services, chunks, counts, names }))
+        Ok(Self::of(dumped?, &names))
     }
 
     /// Only the ports of one Service.
@@ -211,26 +202,25 @@ impl View {
         self
     }
 
-    fn of(mut source: Source) -> Self {
-        source.counts.sort_unstable_by_key(|(key, _)| *key);
-        let names: HashMap<u64, &ServicePortNames> =
-            source.names.services.iter().map(|names| (names.id, names)).collect();
-        let mut frontends: Vec<&(ServiceKey, ServiceValue)> =
-            source.services.iter().filter(|(key, _)| !key.is_address_mark()).collect();
+    fn of(dumped: Dumped, names: &Names) -> Self {
+        let Dumped { services: mut frontends, chunks, mut counts } = dumped;
+        counts.sort_unstable_by_key(|(key, _)| *key);
         frontends.sort_unstable_by_key(|(key, value)| (value.service_id(), *key));
+        let by_id: HashMap<u64, &ServicePortNames> = names.services.iter().map(|port| (port.id, port)).collect();
         let mut services: Vec<ServicePortView> = frontends
             .chunk_by(|(_, one), (_, next)| one.service_id() == next.service_id())
             .filter_map(|frontends| {
                 let id = frontends.first()?.1.service_id();
-                let from = source.counts.partition_point(|(key, _)| key.service_id() < id);
-                let counts = source.counts.get(from..).unwrap_or_default();
+                let from = counts.partition_point(|(key, _)| key.service_id() < id);
+                let counts = counts.get(from..).unwrap_or_default();
                 let counts =
                     counts.get(..counts.partition_point(|(key, _)| key.service_id() == id)).unwrap_or_default();
-                Some(port(id, frontends, names.get(&id).copied(), counts, &source))
+                let backends = backends(frontends, &chunks, by_id.get(&id).copied(), counts, names);
+                Some(port(id, frontends, by_id.get(&id).copied(), counts, backends))
             })
             .collect();
         services.sort_unstable_by(|one, other| one.order().cmp(&other.order()));
-        Self { node: source.names.node.clone(), services }
+        Self { node: names.node.clone(), services }
     }
 }
 
@@ -242,16 +232,15 @@ impl ServicePortView {
 
 fn port(
     id: u64,
-    frontends: &[&(ServiceKey, ServiceValue)],
+    frontends: &[(ServiceKey, ServiceValue)],
     names: Option<&ServicePortNames>,
     counts: &[(BackendCountKey, BackendCount)],
-    source: &Source,
+    backends: Vec<BackendView>,
 ) -> ServicePortView {
     let text = |read: fn(&ServicePortNames) -> &String| names.map(read).cloned().unwrap_or_default();
     let policy = |is_local: Option<bool>| if is_local == Some(true) { "Local" } else { "Cluster" };
     let first = frontends.first();
     let protocol = first.and_then(|(key, _)| key.protocol()).map(|protocol| protocol.name().to_owned());
-    let backends = backends(frontends, names, counts, source);
     let refused = counts.iter().find(|(key, _)| key.port() == 0 && key.address().is_unspecified());
     let mut shown: Vec<FrontendView> = frontends.iter().map(|(key, value)| frontend(key, value)).collect();
     shown.sort_by_key(|frontend| (frontend.address, frontend.scope));
@@ -287,18 +276,19 @@ fn frontend(key: &ServiceKey, value: &ServiceValue) -> FrontendView {
 
 /// Everybody the kernel chooses, the API names, or a connection still lives to.
 fn backends(
-    frontends: &[&(ServiceKey, ServiceValue)],
-    names: Option<&ServicePortNames>,
+    frontends: &[(ServiceKey, ServiceValue)],
+    chunks: &HashMap<ChunkKey, ChunkValue>,
+    port: Option<&ServicePortNames>,
     counts: &[(BackendCountKey, BackendCount)],
-    source: &Source,
+    names: &Names,
 ) -> Vec<BackendView> {
     let address = |backend: &Backend| SocketAddr::new(backend.address().into(), backend.port());
     let chosen: BTreeSet<SocketAddr> = frontends
         .iter()
-        .filter_map(|(_, value)| audit::backends(value, |key| source.chunks.get(key).copied()))
+        .filter_map(|(_, value)| audit::backends(value, |key| chunks.get(key).copied()))
         .flat_map(|backends| backends.iter().map(address).collect::<Vec<_>>())
         .collect();
-    let known: BTreeMap<SocketAddr, State> = names.iter().flat_map(|names| names.endpoints.iter().copied()).collect();
+    let known: BTreeMap<SocketAddr, State> = port.iter().flat_map(|port| port.endpoints.iter().copied()).collect();
     let counted: BTreeMap<SocketAddr, &BackendCount> = counts
         .iter()
         .filter(|(key, _)| !key.address().is_unspecified())
@@ -316,7 +306,7 @@ fn backends(
             // A counter of somebody who is gone, which the agent will remove.
             (false, None) => return None,
         };
-        let names = source.names.endpoints.get(&address.ip()).cloned().unwrap_or_default();
+        let names = names.endpoints.get(&address.ip()).cloned().unwrap_or_default();
         let (live, opened) = (count.live(), count.opened);
         Some(BackendView { address, state, pod: names.pod, node: names.node, zone: names.zone, live, opened })
     });

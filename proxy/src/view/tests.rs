@@ -7,7 +7,7 @@ use skep_proxy_ebpf::maps::service::{SCOPE_CLUSTER, ServiceKey, ServiceValue};
 use skep_proxy_ebpf::protocol::Protocol;
 
 use super::table::{Width, detail, list};
-use super::{BackendState, Source, View};
+use super::{BackendState, Dumped, View};
 use crate::names::{EndpointNames, Names, ServicePortNames, State};
 
 fn ip(last: u8) -> IpAddr {
@@ -18,10 +18,9 @@ fn backend(last: u8) -> Backend {
     Backend::new(ip(last).into(), 8080, 0)
 }
 
-fn source() -> Source {
+fn view() -> View {
     let key = ServiceKey::new(IpAddr::from([10, 96, 0, 7]).into(), 80, Protocol::Tcp, SCOPE_CLUSTER);
     let unnamed = ServiceKey::new(IpAddr::from([10, 96, 0, 9]).into(), 53, Protocol::Udp, SCOPE_CLUSTER);
-    let mark = ServiceKey::address_mark(IpAddr::from([10, 96, 0, 7]).into());
     let count = |opened, closed| BackendCount { opened, closed };
     let mut names = Names { node: "n1".into(), ..Names::default() };
     names.services.push(ServicePortNames {
@@ -41,11 +40,10 @@ fn source() -> Source {
     });
     let pod = EndpointNames { pod: "default/web-1".into(), node: "n1".into(), zone: "a".into() };
     names.endpoints.insert(ip(1), pod);
-    Source {
+    let dumped = Dumped {
         services: vec![
             (key, ServiceValue::new(key, 5, 1, &[backend(1)])),
             (unnamed, ServiceValue::new(unnamed, 0xabc, 2, &[])),
-            (mark, ServiceValue::new(mark, 0, 3, &[])),
         ],
         chunks: HashMap::new(),
         counts: [
@@ -56,13 +54,13 @@ fn source() -> Source {
         ]
         .into_iter()
         .collect(),
-        names,
-    }
+    };
+    View::of(dumped, &names)
 }
 
 #[test]
 fn everybody_is_named_and_in_a_state() {
-    let view = View::of(source());
+    let view = view();
     let web = view.clone().only("default", "web").unwrap();
     let states: Vec<_> = web.services[0].backends.iter().map(|b| (b.state, b.live)).collect();
     assert_eq!(states, [(BackendState::Active, 3), (BackendState::Draining, 1), (BackendState::Excluded, 0)]);
@@ -72,7 +70,7 @@ fn everybody_is_named_and_in_a_state() {
 
 #[test]
 fn tables_read_like_kubectls() {
-    let view = View::of(source());
+    let view = view();
     let listed = list(&view, Width::Narrow);
     assert_eq!(
         listed,
