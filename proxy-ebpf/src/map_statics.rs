@@ -13,8 +13,14 @@ use skep_proxy_ebpf::maps::{
     conntrack::{self, ConntrackKey, ConntrackValue},
     drop_count::{self, DropCount},
     fragment::{self, FragmentKey, FragmentValue},
+    identity::{self, IdentityKey},
     node::{self, NodeKey, NodeValue},
     pod::{self, PodKey, PodValue},
+    pod_policy::{self, PodPolicyValue},
+    policy_count::{self, PolicyCount, PolicyCountKey},
+    policy_flow::{self, PolicyFlowKey, PolicyFlowValue},
+    policy_namespace::{self, PolicyNamespaceKey},
+    policy_rule::{self, PolicyRuleKey, PolicyRuleValue},
     service::{self, ServiceKey, ServiceValue},
     socket_origin::SocketOrigin,
     source_range::{self, SourceRangeKey},
@@ -59,6 +65,27 @@ pub(crate) static CONNTRACK_CLOCK: Array<u64, 1> = Array::new();
 #[btf_map]
 pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentValue, { fragment::CAPACITY as usize }> =
     LruHashMap::new();
+#[btf_map]
+pub(crate) static IDENTITIES: LpmTrie<IdentityKey, u64, { identity::CAPACITY as usize }> = LpmTrie::new();
+#[btf_map]
+pub(crate) static POD_POLICY: HashMap<PodKey, PodPolicyValue, { pod_policy::CAPACITY as usize }, ON_DEMAND> =
+    HashMap::new();
+#[btf_map]
+pub(crate) static POLICY_COUNT: HashMap<PolicyCountKey, PolicyCount, { policy_count::CAPACITY as usize }, ON_DEMAND> =
+    HashMap::new();
+#[btf_map]
+pub(crate) static POLICY_FLOWS: HashMap<PolicyFlowKey, PolicyFlowValue, { policy_flow::CAPACITY as usize }, ON_DEMAND> =
+    HashMap::new();
+#[btf_map]
+pub(crate) static POLICY_NAMESPACES: HashMap<
+    PolicyNamespaceKey,
+    u32,
+    { policy_namespace::CAPACITY as usize },
+    ON_DEMAND,
+> = HashMap::new();
+#[btf_map]
+pub(crate) static POLICY_RULES: LpmTrie<PolicyRuleKey, PolicyRuleValue, { policy_rule::CAPACITY as usize }> =
+    LpmTrie::new();
 #[btf_map]
 pub(crate) static DROP_COUNT: PerCpuArray<DropCount, { drop_count::CAPACITY as usize }> = PerCpuArray::new();
 

@@ -32,10 +32,17 @@ pub mod udp_peer;
 pub mod conntrack;
 pub mod fragment;
 
+pub mod identity;
+pub mod pod_policy;
+pub mod policy_count;
+pub mod policy_flow;
+pub mod policy_namespace;
+pub mod policy_rule;
+
 pub mod drop_count;
 
 /// Every map by its name, in the order of this module: what a pin directory holds.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 20] = [
     config::NAME,
     backend::NAME,
     backend_count::NAME,
@@ -49,6 +56,12 @@ pub const NAMES: [&str; 14] = [
     conntrack::NAME,
     conntrack::CLOCK_NAME,
     fragment::NAME,
+    identity::NAME,
+    pod_policy::NAME,
+    policy_count::NAME,
+    policy_flow::NAME,
+    policy_namespace::NAME,
+    policy_rule::NAME,
     drop_count::NAME,
 ];
 
@@ -57,7 +70,7 @@ pub const NAMES: [&str; 14] = [
 /// An agent that finds an older version takes over the maps that are the same since then, with what they hold. What has
 /// changed starts empty: the agent fills its own maps anew; for maps that others fill (`PODS`, `CONNTRACK`, the socket
 /// storages) a conversion must come with the change.
-pub const SINCE: [u32; NAMES.len()] = [2, 1, 1, 1, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1];
+pub const SINCE: [u32; NAMES.len()] = [2, 1, 1, 1, 2, 2, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 1];
 
 #[cfg(test)]
 mod tests;

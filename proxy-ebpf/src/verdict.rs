@@ -56,11 +56,17 @@ pub enum DropReason {
     NotForOverlay = 15,
     /// The Service names ranges of clients, and the client is in none.
     OutsideSourceRanges = 16,
+    /// No network policy of the sending pod allows it.
+    PolicyEgress = 17,
+    /// No network policy of the receiving pod allows it.
+    PolicyIngress = 18,
+    /// The pod is young, and what its network policies say is not known yet.
+    PolicyPending = 19,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Malformed,
         Self::Spoofed,
         Self::NoBackend,
@@ -78,6 +84,9 @@ impl DropReason {
         Self::TunnelFailed,
         Self::NotForOverlay,
         Self::OutsideSourceRanges,
+        Self::PolicyEgress,
+        Self::PolicyIngress,
+        Self::PolicyPending,
     ];
 
     /// Index in `DROP_COUNT`.
@@ -108,6 +117,9 @@ impl DropReason {
             Self::TunnelFailed => "tunnel_failed",
             Self::NotForOverlay => "not_for_overlay",
             Self::OutsideSourceRanges => "outside_source_ranges",
+            Self::PolicyEgress => "policy_egress",
+            Self::PolicyIngress => "policy_ingress",
+            Self::PolicyPending => "policy_pending",
         }
     }
 
@@ -137,6 +149,9 @@ impl DropReason {
                 "harmless in small numbers (multicast); else a route leads into the overlay by mistake"
             }
             Self::OutsideSourceRanges => "the client's address is in none of loadBalancerSourceRanges of the Service",
+            Self::PolicyEgress => "a NetworkPolicy selects the sending pod for egress, and no rule allows this",
+            Self::PolicyIngress => "a NetworkPolicy selects the receiving pod for ingress, and no rule allows this",
+            Self::PolicyPending => "the agent has not told the pod's policies yet: look whether it runs",
             Self::TunnelFailed => "the overlay device is not in external mode; let the agent make it anew",
         }
     }

@@ -293,6 +293,7 @@ impl Agent {
             ipv6: address(false),
             service_cidrs,
             host_netns_cookie: self.netns_cookie,
+            policy_generation: 0,
         }
     }
 

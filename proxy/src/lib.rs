@@ -20,6 +20,7 @@ pub mod watch;
 pub mod objects;
 
 pub mod desired;
+pub mod policy;
 
 pub mod entries;
 pub mod ids;

@@ -340,7 +340,7 @@ impl Node {
     }
 }
 
-fn addresses<'a, I: IntoIterator<Item = &'a str>>(texts: I) -> Vec<IpAddr> {
+pub(crate) fn addresses<'a, I: IntoIterator<Item = &'a str>>(texts: I) -> Vec<IpAddr> {
     texts.into_iter().filter_map(|text| text.parse().ok()).collect()
 }
 
@@ -352,7 +352,7 @@ fn port_number(port: i32) -> Option<u16> {
     u16::try_from(port).ok().filter(|port| *port != 0)
 }
 
-fn protocol(name: Option<&str>) -> Option<Protocol> {
+pub(crate) fn protocol(name: Option<&str>) -> Option<Protocol> {
     match name.unwrap_or("TCP") {
         "TCP" => Some(Protocol::Tcp),
         "UDP" => Some(Protocol::Udp),

@@ -45,6 +45,8 @@ pub struct PodValue {
 map_type!(PodValue, size = 32);
 
 impl PodValue {
+    const AWAITS_POLICY: u32 = 1;
+
     /// `ifindex` is that of the host-side veth, in the namespace of the node; `netns_cookie` that of the pod's network
     /// namespace, 0 when not known.
     #[must_use]
@@ -59,10 +61,18 @@ impl PodValue {
         self.ifindex
     }
 
-    /// Reserved bits, 0.
+    /// The same, cut off until [`super::pod_policy`] says which rules it is under.
     #[must_use]
-    pub const fn flags(&self) -> u32 {
-        self.flags
+    pub const fn awaiting_policy(mut self) -> Self {
+        self.flags |= Self::AWAITS_POLICY;
+        self
+    }
+
+    /// Whether it is cut off until [`super::pod_policy`] has it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn awaits_policy(&self) -> bool {
+        self.flags & Self::AWAITS_POLICY != 0
     }
 
     /// Cookie of the pod's network namespace; 0 when not known.

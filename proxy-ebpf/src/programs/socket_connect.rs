@@ -71,7 +71,10 @@ pub(crate) fn unavailable(reason: DropReason, service_id: u64) -> SocketVerdict 
         | DropReason::RewriteFailed
         | DropReason::TunnelFailed
         | DropReason::NotForOverlay
-        | DropReason::OutsideSourceRanges => SocketVerdict::Refuse(reason),
+        | DropReason::OutsideSourceRanges
+        | DropReason::PolicyEgress
+        | DropReason::PolicyIngress
+        | DropReason::PolicyPending => SocketVerdict::Refuse(reason),
     }
 }
 

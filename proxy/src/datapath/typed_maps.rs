@@ -12,8 +12,14 @@ use skep_proxy_ebpf::{
         config::{self, NodeConfig},
         conntrack::{self, ConntrackKey, ConntrackValue},
         drop_count::{self, DropCount},
+        identity::{self, IdentityKey},
         node::{self, NodeKey, NodeValue},
         pod::{self, PodKey, PodValue},
+        pod_policy::{self, PodPolicyValue},
+        policy_count::{self, PolicyCount, PolicyCountKey},
+        policy_flow::{self, PolicyFlowKey, PolicyFlowValue},
+        policy_namespace::{self, PolicyNamespaceKey},
+        policy_rule::{self, PolicyRuleKey, PolicyRuleValue},
         service::{self, ServiceKey, ServiceValue},
         source_range::{self, SourceRangeKey},
     },
@@ -233,6 +239,18 @@ pub struct TypedMaps {
     pub nodes: Table<NodeRange, NodeValue>,
     /// Translated flows. Written by the programs, swept by the agent.
     pub conntrack: Table<ConntrackKey, ConntrackValue>,
+    /// What policies see in addresses. Written by the agent.
+    pub identities: Table<lpm_trie::Key<IdentityKey>, u64>,
+    /// What policies allow. Written by the agent.
+    pub policy_rules: Table<lpm_trie::Key<PolicyRuleKey>, PolicyRuleValue>,
+    /// The rules pods are under. Written by the agent.
+    pub pod_policies: Table<PodKey, PodPolicyValue>,
+    /// Namespaces with policies; the value says nothing. Written by the agent.
+    pub policy_namespaces: Table<PolicyNamespaceKey, u32>,
+    /// How often rules were used; the agent makes and deletes elements.
+    pub policy_counts: Table<PolicyCountKey, PolicyCount>,
+    /// Flows that policies allowed. Written by the programs, swept by the agent.
+    pub policy_flows: Table<PolicyFlowKey, PolicyFlowValue>,
     drops: OwnedFd,
 }
 
@@ -266,6 +284,12 @@ impl TypedMaps {
             pods: Table::open(pins, pod::NAME, flags)?,
             nodes: Table::open(pins, node::NAME, flags)?,
             conntrack: Table::open(pins, conntrack::NAME, flags)?,
+            identities: Table::open(pins, identity::NAME, flags)?,
+            policy_rules: Table::open(pins, policy_rule::NAME, flags)?,
+            pod_policies: Table::open(pins, pod_policy::NAME, flags)?,
+            policy_namespaces: Table::open(pins, policy_namespace::NAME, flags)?,
+            policy_counts: Table::open(pins, policy_count::NAME, flags)?,
+            policy_flows: Table::open(pins, policy_flow::NAME, flags)?,
             drops,
         })
     }

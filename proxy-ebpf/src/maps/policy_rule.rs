@@ -1,0 +1,83 @@
+//! `POLICY_RULES`: what network policies allow. Written by the agent, read by `steps::policy`; what is not there is denied.
+
+/// Name of the map, a longest-prefix-match trie; a longer prefix is a narrower rule.
+pub const NAME: &str = "POLICY_RULES";
+/// Most rules.
+pub const CAPACITY: u32 = 524_288;
+
+/// The data of the trie's key: whose rules, for whom, and from here on as far as the rule goes: protocol, port.
+///
+/// A range of ports is the few prefixes it is made of.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyRuleKey {
+    /// 64-bit numbers in halves: the key must have no padding.
+    rules: [u32; 2],
+    identity: [u32; 2],
+    protocol: u8,
+    zero: u8,
+    port_be: u16,
+}
+map_type!(PolicyRuleKey, size = 20);
+
+impl PolicyRuleKey {
+    /// Bits of a rule for every protocol.
+    pub const ANY_PROTOCOL_BITS: u32 = 128;
+    /// Bits of a rule for every port of a protocol.
+    pub const ANY_PORT_BITS: u32 = 144;
+    /// Bits of a whole key: the prefix length of a look-up.
+    pub const ALL_BITS: u32 = 160;
+
+    /// `rules` as in [`super::pod_policy::PodPolicyValue`], `identity` as in [`super::identity`], `protocol` by its IANA
+    /// number, `port_be` in network byte order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(rules: u64, identity: u64, protocol: u8, port_be: u16) -> Self {
+        Self { rules: halves(rules), identity: halves(identity), protocol, zero: 0, port_be }
+    }
+
+    /// Whose rules.
+    #[must_use]
+    pub const fn rules(&self) -> u64 {
+        whole(self.rules)
+    }
+
+    /// For whom.
+    #[must_use]
+    pub const fn identity(&self) -> u64 {
+        whole(self.identity)
+    }
+
+    /// IANA number.
+    #[must_use]
+    pub const fn protocol(&self) -> u8 {
+        self.protocol
+    }
+
+    /// Port in host order.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        u16::from_be(self.port_be)
+    }
+}
+
+#[inline(always)]
+const fn halves(number: u64) -> [u32; 2] {
+    let [a, b, c, d, e, f, g, h] = number.to_ne_bytes();
+    [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
+}
+
+#[inline(always)]
+const fn whole([low, high]: [u32; 2]) -> u64 {
+    let ([a, b, c, d], [e, f, g, h]) = (low.to_ne_bytes(), high.to_ne_bytes());
+    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Value.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct PolicyRuleValue {
+    /// Identity of the policy's rule: where its hits are counted, see [`super::policy_count`].
+    pub rule: u64,
+}
+map_type!(PolicyRuleValue, size = 8);
