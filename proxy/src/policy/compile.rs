@@ -78,13 +78,15 @@ pub fn tables(cluster: &Cluster<'_>, node: &str) -> Tables {
     tables
 }
 
+type Numbers = BTreeSet<(Protocol, u16)>;
+
 struct Compiler<'a> {
     cluster: &'a Cluster<'a>,
     sets: PeerSets,
     /// By identity.
     rules: HashMap<u64, Vec<Grant>>,
     /// Numbers that pods give a name, once they are asked for.
-    named: Option<HashMap<Arc<str>, BTreeSet<(Protocol, u16)>>>,
+    named: Option<HashMap<Arc<str>, Numbers>>,
 }
 
 impl Compiler<'_> {
@@ -194,7 +196,7 @@ impl Compiler<'_> {
     fn numbers(&mut self, name: &Arc<str>, protocol: Protocol) -> BTreeSet<u16> {
         let cluster = self.cluster;
         let named = self.named.get_or_insert_with(|| {
-            let mut named: HashMap<_, BTreeSet<_>> = HashMap::new();
+            let mut named: HashMap<_, Numbers> = HashMap::new();
             for port in cluster.pods.values().flat_map(|pod| &pod.ports) {
                 named.entry(Arc::clone(&port.name)).or_default().insert((port.protocol, port.number));
             }
