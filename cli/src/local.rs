@@ -6,6 +6,7 @@
 //! ```
 //! Everything is derived from the cluster's plan on disk, so `up` starts what is not running and `down` finds all there is.
 
+pub(crate) mod agent_role;
 pub(crate) mod cgroup;
 pub(crate) mod component;
 pub(crate) mod containerd;

@@ -74,6 +74,12 @@ fn make(
     let inner = veth::find(pod, &attachment.interface)?.ok_or_else(|| gone(&attachment.interface))?;
 
     let value = PodValue::new(outer.ifindex, mac, GATEWAY_MAC, veth::netns_cookie(pod)?);
+    let namespace = request.pod.as_deref().and_then(|pod| pod.split_once('/')).map(|(namespace, _)| namespace);
+    let value = match namespace {
+        // Nothing of it gets through before its rules are known: a policy holds from the first packet on.
+        Some(namespace) if pod_map.has_policies(namespace)? => value.awaiting_policy(),
+        _ => value,
+    };
     for ip in &ips {
         pod_map.insert(*ip, &value)?;
     }

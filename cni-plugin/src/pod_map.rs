@@ -11,6 +11,7 @@ use aya::programs::links::FdLink;
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use skep_proxy_ebpf::maps::pod::{self, PodKey, PodValue};
+use skep_proxy_ebpf::maps::policy_namespace::{self, PolicyNamespaceKey};
 use skep_proxy_ebpf::pins::{Direction, PinDirectory};
 
 /// Why the datapath cannot be told of a pod.
@@ -110,6 +111,19 @@ impl PodMap {
         };
         let names = entries.filter_map(Result::ok).filter_map(|entry| entry.file_name().into_string().ok());
         Ok(names.filter_map(|name| PinDirectory::parse_pod_link(&name)).map(|(ifindex, _)| ifindex).collect())
+    }
+
+    /// Whether network policies are in that Kubernetes namespace, as far as the agent has said.
+    pub(crate) fn has_policies(&self, namespace: &str) -> Result<bool, PodMapError> {
+        let path = self.pins.map(policy_namespace::NAME);
+        let wrong = |source| PodMapError::Map { path: path.clone(), source };
+        let map = MapData::from_pin(&path).and_then(Map::from_map_data).map_err(wrong)?;
+        let map = HashMap::<_, PolicyNamespaceKey, u32>::try_from(map).map_err(wrong)?;
+        match map.get(&PolicyNamespaceKey::new(namespace), 0) {
+            Ok(_) => Ok(true),
+            Err(MapError::KeyNotFound) => Ok(false),
+            Err(source) => Err(wrong(source)),
+        }
     }
 
     /// Writes the entry of one address.

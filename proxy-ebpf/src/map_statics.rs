@@ -87,6 +87,8 @@ pub(crate) static POLICY_NAMESPACES: HashMap<
 pub(crate) static POLICY_RULES: LpmTrie<PolicyRuleKey, PolicyRuleValue, { policy_rule::CAPACITY as usize }> =
     LpmTrie::new();
 #[btf_map]
+pub(crate) static POLICY_GENERATION: Array<u64, 1> = Array::new();
+#[btf_map]
 pub(crate) static DROP_COUNT: PerCpuArray<DropCount, { drop_count::CAPACITY as usize }> = PerCpuArray::new();
 
 /// Not shared with user space: what a packet program works on, where its stack of 512 bytes is too small. A packet program

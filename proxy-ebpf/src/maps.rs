@@ -42,7 +42,7 @@ pub mod policy_rule;
 pub mod drop_count;
 
 /// Every map by its name, in the order of this module: what a pin directory holds.
-pub const NAMES: [&str; 20] = [
+pub const NAMES: [&str; 21] = [
     config::NAME,
     backend::NAME,
     backend_count::NAME,
@@ -62,6 +62,7 @@ pub const NAMES: [&str; 20] = [
     policy_flow::NAME,
     policy_namespace::NAME,
     policy_rule::NAME,
+    policy_rule::GENERATION_NAME,
     drop_count::NAME,
 ];
 
@@ -70,7 +71,7 @@ pub const NAMES: [&str; 20] = [
 /// An agent that finds an older version takes over the maps that are the same since then, with what they hold. What has
 /// changed starts empty: the agent fills its own maps anew; for maps that others fill (`PODS`, `CONNTRACK`, the socket
 /// storages) a conversion must come with the change.
-pub const SINCE: [u32; NAMES.len()] = [2, 1, 1, 1, 2, 2, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 1];
+pub const SINCE: [u32; NAMES.len()] = [2, 1, 1, 1, 2, 2, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 1];
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use kube::Client;
 use skep_proxy_ebpf::address::Cidr;
 use skep_proxy_ebpf::maps::config::{DEFAULT_SNAT_PORTS, INDEX, MASQUERADE, NodeConfig};
+use tokio::sync::watch::{Receiver, Sender};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,7 @@ use crate::health::{self, Health};
 use crate::names::{self, Names};
 use crate::objects::{ANNOTATION_ALGORITHM, Node};
 use crate::overlay::{self, Overlay};
+use crate::policy;
 use crate::reconcile::{Reconciler, nodes};
 use crate::watch::{self, Objects};
 
@@ -54,9 +56,32 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
             tracing::error!(%address, "health is not served: {error}");
         }
     });
+    let policies =
+        tokio::spawn(enforce_policies(&agent.config, client.clone(), agent.policies.0.clone(), stop.clone()));
     agent.work(&client, &stop).await;
+    policies.abort();
     server.abort();
     Ok(())
+}
+
+/// Policies in a task of their own: a large cluster's pods must not hold up its Services.
+fn enforce_policies(
+    config: &Config,
+    client: Client,
+    is_published: Sender<bool>,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + 'static {
+    let config = policy::agent::Config {
+        node_name: config.node_name.clone(),
+        pins: config.pins.clone(),
+        audit_interval: config.audit_interval,
+    };
+    async move {
+        while let Err(error) = policy::agent::run(&config, &client, &is_published, &stop).await {
+            tracing::error!("network policies: {error}; will retry");
+            tokio::time::sleep(RETRY).await;
+        }
+    }
 }
 
 async fn client(config: &Config) -> anyhow::Result<Client> {
@@ -87,6 +112,8 @@ struct Agent {
     health: Arc<Health>,
     /// The programs serve; until then those of another layout version do.
     is_attached: bool,
+    /// Whether the maps say what network policies do.
+    policies: (Sender<bool>, Receiver<bool>),
     /// Devices that carry our programs.
     attached: Option<(u32, u32)>,
     /// The nodes' part failed or is due again.
@@ -115,6 +142,7 @@ impl Agent {
             objects: Objects::default(),
             health,
             is_attached: false,
+            policies: tokio::sync::watch::channel(false),
             attached: None,
             nodes_due: false,
             names_due: None,
@@ -163,6 +191,7 @@ impl Agent {
                 _ = audit.tick() => self.audit().await,
                 () = until(retry_at) => { self.retry_at = None; self.round().await }
                 () = until(names_due) => { self.names_due = None; self.write_names() }
+                Ok(()) = self.policies.1.changed(), if !self.is_attached => self.round().await,
             }
         }
         if self.names_due.is_some() {
@@ -203,7 +232,8 @@ impl Agent {
         }
         self.reconciler.set_complete();
         self.sync_services();
-        if !self.is_attached && !self.nodes_due && !self.reconciler.is_dirty() {
+        let is_filled = !self.nodes_due && !self.reconciler.is_dirty() && *self.policies.1.borrow();
+        if !self.is_attached && is_filled {
             // The devices follow in the next round.
             match self.attach() {
                 Ok(()) => (self.nodes_due, self.retry_at) = (true, Some(Instant::now())),
@@ -293,7 +323,6 @@ impl Agent {
             ipv6: address(false),
             service_cidrs,
             host_netns_cookie: self.netns_cookie,
-            policy_generation: 0,
         }
     }
 

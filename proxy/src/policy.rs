@@ -7,6 +7,7 @@
 //! compile   all of it → the elements of the maps for this node's pods                  pure
 //! publish   elements → maps, in an order in which nobody ever gets more than he had
 //!           before or has afterwards
+//! agent     the loop: watches in, kernel up to date
 //! ```
 //!
 //! Others give each pod a program or a chain of rules, or number the label sets of the whole cluster in one place. Here the
@@ -21,6 +22,8 @@ pub mod ports;
 pub mod compile;
 
 pub mod publish;
+
+pub mod agent;
 
 pub use compile::{Cluster, Tables, tables};
 pub use objects::{Namespace, Pod, Policy};

@@ -66,7 +66,8 @@ fn service_ranges(object: &networking::ServiceCIDR) -> Option<Vec<IpNetwork>> {
     Some(ranges.filter_map(|range| range.parse().ok()).collect())
 }
 
-fn stream<K, T>(
+/// The watch of one kind, for ever; `convert` takes what matters of an object.
+pub(crate) fn stream<K, T>(
     client: &Client,
     labels: &str,
     convert: fn(&K) -> Option<T>,
@@ -93,12 +94,12 @@ where
 
 /// Objects of one kind, and how far their list has come.
 #[derive(Debug)]
-struct Kind<T> {
-    objects: HashMap<ObjectName, T>,
+pub(crate) struct Kind<T> {
+    pub(crate) objects: HashMap<ObjectName, T>,
     /// Seen in the list under way.
     listed: HashSet<ObjectName>,
     /// A whole list has been seen.
-    is_complete: bool,
+    pub(crate) is_complete: bool,
 }
 
 impl<T> Default for Kind<T> {
@@ -109,7 +110,7 @@ impl<T> Default for Kind<T> {
 
 impl<T: PartialEq> Kind<T> {
     /// What changed: each with what was there before.
-    fn apply(&mut self, event: Step<T>) -> Vec<(ObjectName, Option<T>)> {
+    pub(crate) fn apply(&mut self, event: Step<T>) -> Vec<(ObjectName, Option<T>)> {
         match event {
             Event::Apply((name, object)) => self.set(name, object).into_iter().collect(),
             Event::Delete((name, _)) => self.set(name, None).into_iter().collect(),

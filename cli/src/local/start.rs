@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::component::{agent, containerd, etcd, find, kubelet, pki_directory, server};
 use super::plan::{Node, Plan, Storage};
 use super::process::Process;
-use super::{cgroup, containerd as runtime, network};
+use super::{agent_role, cgroup, containerd as runtime, network};
 
 /// How long a machine may take before we say what hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,6 +44,7 @@ pub(crate) async fn cluster(plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<(
     admin.write(&plan.admin_kubeconfig())?;
     let client = client(&plan.admin_kubeconfig()).await?;
     ready(&client, &server).await?;
+    agent_role::ensure(&client).await?;
 
     for node in plan.nodes() {
         network::ensure_node(plan, &node).await?;
@@ -120,7 +121,7 @@ fn write_node_files(plan: &Plan, node: &Node, pki: &ClusterPki) -> anyhow::Resul
             .write(&directory.join("kubelet.kubeconfig"))?;
     }
     if !directory.join("agent.kubeconfig").exists() {
-        let certificate = pki.ca().issue(&Request::client("system:kube-proxy", Some("system:node-proxier")))?;
+        let certificate = pki.ca().issue(&Request::client("system:kube-proxy", Some(agent_role::GROUP)))?;
         kubeconfig(plan, pki, "system:kube-proxy", certificate).write(&directory.join("agent.kubeconfig"))?;
     }
     keep(&directory.join("containerd.toml"), &runtime::config(plan, node, skep_node::image::pause::NAME))?;

@@ -38,10 +38,8 @@ pub struct NodeConfig {
     pub service_cidrs: [Cidr; 4],
     /// Cookie of the node's own network namespace: what its processes dial at a loopback address is the node's.
     pub host_netns_cookie: u64,
-    /// Advanced with every change of what network policies say; 0 while no policy is in force on this node.
-    pub policy_generation: u64,
 }
-map_type!(NodeConfig, size = 200);
+map_type!(NodeConfig, size = 192);
 
 /// Ports masquerading uses by default: below the node ports (30000) and the ports Linux hands to sockets (32768).
 pub const DEFAULT_SNAT_PORTS: (u16, u16) = (10_000, 29_999);

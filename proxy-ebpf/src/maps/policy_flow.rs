@@ -45,7 +45,7 @@ impl PolicyFlowKey {
 pub struct PolicyFlowValue {
     /// When a packet of either direction last passed, nanoseconds of the monotonic clock.
     pub last_seen_ns: u64,
-    /// [`super::config::NodeConfig::policy_generation`] when the rules last allowed it: after a change they are asked anew.
+    /// [`super::policy_rule::GENERATION_NAME`] when the rules last allowed it: after a change they are asked anew.
     pub generation: u64,
     /// Bits: [`PolicyFlowValue::ANSWERED`], [`PolicyFlowValue::CLOSING`].
     pub flags: u64,

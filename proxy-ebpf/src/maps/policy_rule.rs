@@ -5,6 +5,13 @@ pub const NAME: &str = "POLICY_RULES";
 /// Most rules.
 pub const CAPACITY: u32 = 524_288;
 
+/// Name of the array whose only element, a `u64`, is another with every change of what policies say; 0 while none is in
+/// force on this node.
+///
+/// It grows while the machine runs (nanoseconds of the monotonic clock), so flows that were judged before a change can be
+/// told from others, also after policies were gone for a while.
+pub const GENERATION_NAME: &str = "POLICY_GENERATION";
+
 /// The data of the trie's key: whose rules, for whom, and from here on as far as the rule goes: protocol, port.
 ///
 /// A range of ports is the few prefixes it is made of.

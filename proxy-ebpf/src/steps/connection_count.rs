@@ -40,7 +40,7 @@ pub(crate) fn refused(service_id: u64) {
 }
 
 #[inline(always)]
-fn add_one(counter: *mut u64) {
+pub(crate) fn add_one(counter: *mut u64) {
     // The target has no compare-and-swap, so `core::sync::atomic` offers no addition, though the machine has one.
     // SAFETY: `counter` is a field of a live map element, see the callers.
     unsafe {

@@ -35,7 +35,7 @@ pub(crate) fn now() -> u64 {
 
 /// Writes the time into an element, if what stands there is old.
 #[inline(always)]
-fn stamp(place: *mut u64, now: u64) {
+pub(crate) fn stamp(place: *mut u64, now: u64) {
     // SAFETY: `place` is a word inside a live element.
     unsafe {
         if now.wrapping_sub(place.read_volatile()) > STAMP_NS {

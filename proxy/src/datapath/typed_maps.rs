@@ -56,6 +56,9 @@ pub enum MapError {
         /// Elements of this call.
         wanted: usize,
     },
+    /// The clock could not be read.
+    #[error("read the monotonic clock")]
+    Clock(#[source] io::Error),
     /// The kernel refused.
     #[error("{operation} map {map}")]
     Kernel {
@@ -249,6 +252,8 @@ pub struct TypedMaps {
     pub policy_namespaces: Table<PolicyNamespaceKey, u32>,
     /// How often rules were used; the agent makes and deletes elements.
     pub policy_counts: Table<PolicyCountKey, PolicyCount>,
+    /// Generation of the rules, at index 0. Written by the agent.
+    pub policy_generation: Table<u32, u64>,
     /// Flows that policies allowed. Written by the programs, swept by the agent.
     pub policy_flows: Table<PolicyFlowKey, PolicyFlowValue>,
     drops: OwnedFd,
@@ -289,6 +294,7 @@ impl TypedMaps {
             pod_policies: Table::open(pins, pod_policy::NAME, flags)?,
             policy_namespaces: Table::open(pins, policy_namespace::NAME, flags)?,
             policy_counts: Table::open(pins, policy_count::NAME, flags)?,
+            policy_generation: Table::open(pins, policy_rule::GENERATION_NAME, flags)?,
             policy_flows: Table::open(pins, policy_flow::NAME, flags)?,
             drops,
         })

@@ -19,8 +19,8 @@ use crate::objects::ObjectName;
 /// What the API says.
 #[derive(Clone, Copy, Debug)]
 pub struct Cluster<'a> {
-    /// Every policy.
-    pub policies: &'a BTreeMap<ObjectName, Policy>,
+    /// Every policy, by name.
+    pub policies: &'a BTreeMap<&'a ObjectName, &'a Policy>,
     /// Every pod that has an address.
     pub pods: &'a HashMap<ObjectName, Pod>,
     /// Every namespace.
@@ -94,7 +94,8 @@ impl Compiler<'_> {
     fn rules(&mut self, name: &ObjectName, pod: &Pod, direction: Direction) -> u64 {
         let cluster = self.cluster;
         let first = ObjectName { namespace: Arc::clone(&name.namespace), name: "".into() };
-        let of_namespace = cluster.policies.range(first..).take_while(|(policy, _)| policy.namespace == name.namespace);
+        let from = cluster.policies.range::<&ObjectName, _>(&first..);
+        let of_namespace = from.take_while(|(policy, _)| policy.namespace == name.namespace);
         let mut is_isolated = false;
         let mut grants = BTreeSet::new();
         for (policy_name, policy) in of_namespace.filter(|(_, policy)| policy.pods.matches(&pod.labels)) {

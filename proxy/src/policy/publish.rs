@@ -28,18 +28,19 @@ impl Publisher {
         Ok(Self { published: read(maps)?, is_torn: false })
     }
 
-    /// Makes the kernel hold `wanted`. Returns whether anything changed: then the generation has to be advanced, also
-    /// after an error.
+    /// Makes the kernel hold `wanted`. Returns whether anything changed, by this call or one that failed before: then the
+    /// generation has to be advanced.
     ///
     /// # Errors
     /// When a map is full or the kernel refuses; the next call goes on.
     pub fn publish(&mut self, wanted: Tables, maps: &TypedMaps) -> Result<bool, MapError> {
-        if self.is_torn {
+        let was_torn = self.is_torn;
+        if was_torn {
             self.published = read(maps)?;
-            self.is_torn = false;
         }
         if self.published == wanted {
-            return Ok(false);
+            self.is_torn = false;
+            return Ok(was_torn);
         }
         self.is_torn = true;
         let before = &self.published;

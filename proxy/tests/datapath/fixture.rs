@@ -145,7 +145,6 @@ impl Bench {
                 Cidr::NONE,
             ],
             host_netns_cookie: 0,
-            policy_generation: 0,
         };
         maps.config.put(&INDEX, &config).unwrap();
         let bench = Self { pins, datapath, maps, generation: AtomicU32::new(0) };

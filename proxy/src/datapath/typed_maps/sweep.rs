@@ -29,6 +29,26 @@ impl TypedMaps {
     }
 }
 
+impl TypedMaps {
+    /// The same for flows that network policies allowed.
+    ///
+    /// # Errors
+    /// [`MapError::Kernel`].
+    pub fn sweep_policy_flows(&self, now_ns: u64) -> Result<Swept, MapError> {
+        let mut swept = Swept::default();
+        let mut expired = Vec::new();
+        self.policy_flows.visit(|key, flow| {
+            if now_ns.saturating_sub(flow.last_seen_ns) > flow.timeout_ns(key.protocol()) {
+                expired.push(key);
+            } else {
+                swept.live += 1;
+            }
+        })?;
+        self.policy_flows.delete_all(&expired)?;
+        Ok(Swept { expired: expired.len(), ..swept })
+    }
+}
+
 /// The keys of flows that have been silent for too long. Pure.
 fn expired(entries: &[(ConntrackKey, ConntrackValue)], now_ns: u64) -> Vec<ConntrackKey> {
     let by_key: HashMap<&ConntrackKey, &ConntrackValue> = entries.iter().map(|(key, value)| (key, value)).collect();

@@ -49,7 +49,10 @@ impl World {
     }
 
     fn tables(&self) -> Tables {
-        tables(&Cluster { policies: &self.policies, pods: &self.pods, namespaces: &self.namespaces }, "n1")
+        tables(
+            &Cluster { policies: &self.policies.iter().collect(), pods: &self.pods, namespaces: &self.namespaces },
+            "n1",
+        )
     }
 
     /// What the words say of a call between a local pod and `remote`. `called` is the pod that is called, if it is one.
