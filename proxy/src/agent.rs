@@ -4,7 +4,7 @@
 //! It starts by taking over what an earlier agent left in the kernel, and ends without touching it: Services and pods
 //! work on while it is away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
@@ -116,6 +116,8 @@ struct Agent {
     policies: (Sender<bool>, Receiver<bool>),
     /// Devices that carry our programs.
     attached: Option<(u32, u32)>,
+    /// Host-side veths of the pods that were there at the last audit: nobody is attaching programs to them now.
+    settled: BTreeSet<u32>,
     /// The nodes' part failed or is due again.
     nodes_due: bool,
     names_due: Option<Instant>,
@@ -144,6 +146,7 @@ impl Agent {
             is_attached: false,
             policies: tokio::sync::watch::channel(false),
             attached: None,
+            settled: BTreeSet::new(),
             nodes_due: false,
             names_due: None,
             retry_at: None,
@@ -159,9 +162,7 @@ impl Agent {
 
     /// Puts our programs in the place of those that serve now.
     fn attach(&mut self) -> anyhow::Result<()> {
-        let path = &self.config.cgroup;
-        let cgroup = File::open(path).with_context(|| format!("open the cgroup {}", path.display()))?;
-        self.datapath.attach_cgroup(cgroup.as_fd())?;
+        self.datapath.attach_cgroup(self.cgroup()?.as_fd())?;
         let pods = self.datapath.update_pods()?;
         load::remove_other_versions(&self.config.pins).context("remove what other versions pinned")?;
         self.is_attached = true;
@@ -338,6 +339,11 @@ impl Agent {
             }
             Err(error) => self.failed("audit", &error.into()),
         }
+        match tokio::task::block_in_place(|| self.put_back_programs()) {
+            Ok(0) => {}
+            Ok(programs) => tracing::warn!(programs, "somebody else took programs off; they are back"),
+            Err(error) => self.failed("the programs", &error),
+        }
         // Devices and routes are looked after as well: whoever removed one gets it back.
         self.nodes_due = true;
         self.round().await;
@@ -349,6 +355,23 @@ impl Agent {
         if let Err(error) = cleaned {
             self.failed("clean-up", &error);
         }
+    }
+
+    /// Looks after the programs that are attached; returns how many were not.
+    fn put_back_programs(&mut self) -> anyhow::Result<usize> {
+        let Some((tunnel, uplink)) = self.attached.filter(|_| self.is_attached) else { return Ok(0) };
+        let now: BTreeSet<u32> = self.maps.pods.dump()?.into_iter().map(|(_, pod)| pod.ifindex()).collect();
+        let settled = std::mem::replace(&mut self.settled, now.clone());
+        let exists = |ifindex: &u32| nix::net::if_::if_indextoname(*ifindex).is_ok();
+        let pods = settled.intersection(&now).copied().filter(exists).collect();
+        let mut devices = vec![(Device::Overlay, tunnel), (Device::Uplink, uplink)];
+        devices.retain(|(_, ifindex)| exists(ifindex));
+        Ok(self.datapath.put_back(self.cgroup()?.as_fd(), &devices, &pods)?)
+    }
+
+    fn cgroup(&self) -> anyhow::Result<File> {
+        let path = &self.config.cgroup;
+        File::open(path).with_context(|| format!("open the cgroup {}", path.display()))
     }
 
     fn write_names(&mut self) {

@@ -5,6 +5,7 @@
 //! removed.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     os::fd::{AsFd as _, BorrowedFd},
     path::{Path, PathBuf},
@@ -73,6 +74,14 @@ mod attach_type {
     pub(super) const SOCKET_ADDRESS: [u32; 8] = [10, 11, 14, 15, 19, 20, 29, 30];
 }
 
+/// Where a program belongs, and where its link is pinned.
+struct Place<'fd> {
+    program: &'static str,
+    target: Target<'fd>,
+    attach_type: u32,
+    path: PathBuf,
+}
+
 /// What became of a pinned link.
 enum Updated {
     Yes,
@@ -86,14 +95,7 @@ impl Datapath {
     /// # Errors
     /// [`AttachError`].
     pub fn attach_cgroup(&self, cgroup: BorrowedFd<'_>) -> Result<(), AttachError> {
-        let hooks = program::SOCKET_ADDRESS
-            .into_iter()
-            .zip(attach_type::SOCKET_ADDRESS)
-            .chain([(program::SOCKET_RELEASE, attach_type::SOCKET_RELEASE)]);
-        for (name, attach_type) in hooks {
-            self.attach(name, Target::Cgroup(cgroup), attach_type, &self.pins().link(name))?;
-        }
-        Ok(())
+        self.on_cgroup(cgroup).try_for_each(|place| self.attach(&place))
     }
 
     /// Attaches the programs of `device` to the interface, in the network namespace of the calling thread.
@@ -101,15 +103,7 @@ impl Datapath {
     /// # Errors
     /// [`AttachError`].
     pub fn attach_device(&self, device: Device, ifindex: u32) -> Result<(), AttachError> {
-        let (ingress, egress) = match device {
-            Device::Overlay => (program::OVERLAY_INGRESS, program::OVERLAY_EGRESS),
-            Device::Uplink => (program::UPLINK_INGRESS, program::UPLINK_EGRESS),
-        };
-        for (name, attach_type) in [(ingress, attach_type::TCX_INGRESS), (egress, attach_type::TCX_EGRESS)] {
-            let path = self.pins().device_link(name, ifindex);
-            self.attach(name, Target::Interface(ifindex), attach_type, &path)?;
-        }
-        Ok(())
+        self.on_device(device, ifindex).iter().try_for_each(|place| self.attach(place))
     }
 
     /// Attaches both programs of a pod to its host-side veth, in the network namespace of the calling thread. The CNI
@@ -118,15 +112,71 @@ impl Datapath {
     /// # Errors
     /// [`AttachError`].
     pub fn attach_pod(&self, ifindex: u32) -> Result<(), AttachError> {
-        for direction in [Direction::Egress, Direction::Ingress] {
-            let attach_type = match direction {
-                Direction::Egress => attach_type::TCX_INGRESS,
-                Direction::Ingress => attach_type::TCX_EGRESS,
-            };
-            let path = self.pins().pod_link(ifindex, direction);
-            self.attach(direction.program(), Target::Interface(ifindex), attach_type, &path)?;
+        self.on_pod(ifindex).iter().try_for_each(|place| self.attach(place))
+    }
+
+    /// Puts back what somebody else took off the cgroup, the devices and these pods' host-side veths, or put another
+    /// program in the place of. Returns how many programs that were; what is in its place is not touched.
+    ///
+    /// # Errors
+    /// [`AttachError`].
+    pub fn put_back(
+        &self,
+        cgroup: BorrowedFd<'_>,
+        devices: &[(Device, u32)],
+        pods: &BTreeSet<u32>,
+    ) -> Result<usize, AttachError> {
+        let devices = devices.iter().flat_map(|(device, ifindex)| self.on_device(*device, *ifindex));
+        let pods = pods.iter().flat_map(|ifindex| self.on_pod(*ifindex));
+        let mut count = 0;
+        for place in self.on_cgroup(cgroup).chain(devices).chain(pods) {
+            if !self.is_taken(&place)? {
+                self.attach(&place)?;
+                count += 1;
+            }
         }
-        Ok(())
+        Ok(count)
+    }
+
+    fn on_cgroup<'fd>(&self, cgroup: BorrowedFd<'fd>) -> impl Iterator<Item = Place<'fd>> {
+        let hooks = program::SOCKET_ADDRESS
+            .into_iter()
+            .zip(attach_type::SOCKET_ADDRESS)
+            .chain([(program::SOCKET_RELEASE, attach_type::SOCKET_RELEASE)]);
+        let target = Target::Cgroup(cgroup);
+        hooks.map(move |(program, attach_type)| Place { program, target, attach_type, path: self.pins().link(program) })
+    }
+
+    fn on_device(&self, device: Device, ifindex: u32) -> [Place<'static>; 2] {
+        let (ingress, egress) = match device {
+            Device::Overlay => (program::OVERLAY_INGRESS, program::OVERLAY_EGRESS),
+            Device::Uplink => (program::UPLINK_INGRESS, program::UPLINK_EGRESS),
+        };
+        [(ingress, attach_type::TCX_INGRESS), (egress, attach_type::TCX_EGRESS)].map(|(program, attach_type)| {
+            let path = self.pins().device_link(program, ifindex);
+            Place { program, target: Target::Interface(ifindex), attach_type, path }
+        })
+    }
+
+    fn on_pod(&self, ifindex: u32) -> [Place<'static>; 2] {
+        let directions = [(Direction::Egress, attach_type::TCX_INGRESS), (Direction::Ingress, attach_type::TCX_EGRESS)];
+        directions.map(|(direction, attach_type)| {
+            let path = self.pins().pod_link(ifindex, direction);
+            Place { program: direction.program(), target: Target::Interface(ifindex), attach_type, path }
+        })
+    }
+
+    /// Whether the link that is pinned there runs our program.
+    fn is_taken(&self, place: &Place<'_>) -> Result<bool, AttachError> {
+        let error = |source| AttachError::Link { operation: "inspect", path: place.path.clone(), source };
+        let ours = syscall::program_id(self.program(place.program)?.as_fd()).map_err(error)?;
+        let link = match syscall::object_get(&place.path, 0) {
+            Ok(link) => syscall::link_info(&link).map_err(error)?,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(error(source)),
+        };
+        // A link that is severed still knows its program.
+        Ok(link.program_id == ours && link.is_attached())
     }
 
     /// Gives every pod, and every device attached earlier, the programs just loaded; forgets those that are gone.
@@ -158,24 +208,25 @@ impl Datapath {
         Ok(result)
     }
 
-    fn attach(&self, name: &'static str, target: Target<'_>, attach_type: u32, path: &Path) -> Result<(), AttachError> {
+    fn attach(&self, place: &Place<'_>) -> Result<(), AttachError> {
+        let Place { program, target, attach_type, path } = place;
         let cgroup = match target {
-            Target::Cgroup(cgroup) => Some(cgroup),
+            Target::Cgroup(cgroup) => Some(*cgroup),
             Target::Interface(_) => None,
         };
-        if matches!(self.update(name, path, cgroup)?, Updated::Yes) {
+        if matches!(self.update(program, path, cgroup)?, Updated::Yes) {
             return Ok(());
         }
-        let link = syscall::link_create(self.program(name)?.as_fd(), target, attach_type).map_err(|source| {
+        let link = syscall::link_create(self.program(program)?.as_fd(), *target, *attach_type).map_err(|source| {
             let target = match target {
                 Target::Cgroup(_) => "the cgroup".to_owned(),
                 Target::Interface(ifindex) => format!("interface {ifindex}"),
             };
-            AttachError::Attach { program: name, target, source }
+            AttachError::Attach { program, target, source }
         })?;
         syscall::object_pin(&link, path).map_err(|source| AttachError::Link {
             operation: "pin",
-            path: path.to_owned(),
+            path: path.clone(),
             source,
         })
     }

@@ -99,12 +99,30 @@ struct LinkUpdateAttr {
 pub(super) struct LinkInfo {
     kind: u32,
     id: u32,
-    program_id: u32,
+    pub(super) program_id: u32,
     zero: u32,
-    /// Identity of the cgroup, for links of cgroup programs.
+    /// Identity of the cgroup, for links of cgroup programs; for others the lower half is the device's index.
     pub(super) cgroup_id: u64,
     attach_type: u32,
     zero_after: u32,
+}
+
+impl LinkInfo {
+    /// `BPF_LINK_TYPE_CGROUP`.
+    const CGROUP: u32 = 3;
+
+    /// Whether it still leads to its cgroup or device.
+    pub(super) const fn is_attached(&self) -> bool {
+        if self.kind == Self::CGROUP { self.cgroup_id != 0 } else { self.cgroup_id & 0xffff_ffff != 0 }
+    }
+}
+
+/// The start of `struct bpf_prog_info`.
+#[repr(C)]
+#[derive(Default)]
+struct ProgramInfo {
+    kind: u32,
+    id: u32,
 }
 
 /// One call; `attr` is the command's own structure.
@@ -170,6 +188,18 @@ pub(super) fn link_info(link: impl AsFd) -> io::Result<LinkInfo> {
     };
     bpf(Command::ObjectInfo, &mut attr)?;
     Ok(info)
+}
+
+/// The kernel's number of a loaded program.
+pub(super) fn program_id(program: impl AsFd) -> io::Result<u32> {
+    let mut info = ProgramInfo::default();
+    let mut attr = InfoAttr {
+        fd: number(program),
+        length: u32::try_from(size_of::<ProgramInfo>()).unwrap_or(0),
+        info: address(&raw mut info),
+    };
+    bpf(Command::ObjectInfo, &mut attr)?;
+    Ok(info.id)
 }
 
 /// Opens what is pinned at `path`; `flags` 0 or [`READ_ONLY`].

@@ -1,9 +1,9 @@
 //! One set of programs takes the place of another under traffic: a restarted agent's, and those of another layout version.
 //! Nothing is lost, nothing is reset.
 
-use std::{fs, net::SocketAddr, os::fd::AsFd as _};
+use std::{collections::BTreeSet, fs, net::SocketAddr, os::fd::AsFd as _};
 
-use skep_proxy::datapath::{Datapath, TypedMaps, load};
+use skep_proxy::datapath::{Datapath, Device, TypedMaps, load};
 use skep_proxy_ebpf::{
     maps::{self, config},
     pins::{LAYOUT_VERSION, PinDirectory},
@@ -11,7 +11,8 @@ use skep_proxy_ebpf::{
 };
 
 use crate::{
-    fixture::{Node, PORT},
+    client::Call,
+    fixture::{Node, PORT, inside},
     may_run,
     pods::Cluster,
     traffic::Traffic,
@@ -134,4 +135,32 @@ fn a_layout_version_with_other_maps() {
     traffic.check(|| cluster.drops());
     assert_eq!((links(pins), older.version().exists()), (before, false));
     assert!(maps::NAMES.iter().all(|name| pins.map(name).exists()));
+}
+
+#[test]
+fn programs_that_somebody_takes_off_come_back() {
+    if !may_run() {
+        return;
+    }
+    let cluster = Cluster::new();
+    let (one, a) = (&cluster.nodes[0], &cluster.a.namespace.0);
+    let cgroup = fs::File::open(&one.cgroup).unwrap();
+    let pods: BTreeSet<u32> = one.maps.pods.dump().unwrap().into_iter().map(|(_, pod)| pod.ifindex()).collect();
+    let config = one.maps.config.get(&config::INDEX).unwrap().unwrap();
+    let devices = [(Device::Overlay, config.overlay_ifindex), (Device::Uplink, config.uplink_ifindex)];
+    let put_back = || inside(&one.namespace.0, || one.datapath.put_back(cgroup.as_fd(), &devices, &pods).unwrap());
+    assert_eq!(put_back(), 0);
+    let frontend = "10.96.0.1:80".parse().unwrap();
+    serve(one, 1, frontend, (cluster.far.v4, PORT).into());
+    let answered = || format!("far {} peer={frontend}", cluster.a.v4);
+    let all = links(&one.pins);
+    // Whoever removes the pin takes the program off.
+    for link in fs::read_dir(one.pins.links()).unwrap() {
+        fs::remove_file(link.unwrap().path()).unwrap();
+    }
+    assert_ne!(Call::Tcp(frontend).by_socket(one, a), answered());
+    assert_eq!((put_back(), links(&one.pins)), (all, all));
+    assert_eq!(Call::Tcp(frontend).by_socket(one, a), answered());
+    assert_eq!(Call::Tcp(frontend).by_packets(a), answered());
+    assert_eq!(put_back(), 0);
 }
