@@ -21,4 +21,6 @@ pub(crate) mod service_translate;
 
 pub(crate) mod forward;
 
+pub(crate) mod policy;
+
 pub(crate) mod refuse;

@@ -18,14 +18,15 @@ pub const GENERATION_NAME: &str = "POLICY_GENERATION";
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyRuleKey {
-    /// 64-bit numbers in halves: the key must have no padding.
-    rules: [u32; 2],
-    identity: [u32; 2],
+    rules: u64,
+    identity: u64,
     protocol: u8,
     zero: u8,
     port_be: u16,
+    /// Beyond every prefix: the trie wants the value after it aligned.
+    zeroes: u32,
 }
-map_type!(PolicyRuleKey, size = 20);
+map_type!(PolicyRuleKey, size = 24);
 
 impl PolicyRuleKey {
     /// Bits of a rule for every protocol.
@@ -40,19 +41,19 @@ impl PolicyRuleKey {
     #[inline(always)]
     #[must_use]
     pub const fn new(rules: u64, identity: u64, protocol: u8, port_be: u16) -> Self {
-        Self { rules: halves(rules), identity: halves(identity), protocol, zero: 0, port_be }
+        Self { rules, identity, protocol, zero: 0, port_be, zeroes: 0 }
     }
 
     /// Whose rules.
     #[must_use]
     pub const fn rules(&self) -> u64 {
-        whole(self.rules)
+        self.rules
     }
 
     /// For whom.
     #[must_use]
     pub const fn identity(&self) -> u64 {
-        whole(self.identity)
+        self.identity
     }
 
     /// IANA number.
@@ -66,18 +67,6 @@ impl PolicyRuleKey {
     pub const fn port(&self) -> u16 {
         u16::from_be(self.port_be)
     }
-}
-
-#[inline(always)]
-const fn halves(number: u64) -> [u32; 2] {
-    let [a, b, c, d, e, f, g, h] = number.to_ne_bytes();
-    [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
-}
-
-#[inline(always)]
-const fn whole([low, high]: [u32; 2]) -> u64 {
-    let ([a, b, c, d], [e, f, g, h]) = (low.to_ne_bytes(), high.to_ne_bytes());
-    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Value.

@@ -30,7 +30,7 @@ fn ingress(ctx: &TcContext) -> Result<Verdict, DropReason> {
         service_translate::known_flow(ctx, &mut packet)?;
     }
     if let Some(pod) = forward::pod(packet.destination) {
-        return Ok(Verdict::ToPod { ifindex: pod.ifindex() });
+        return forward::to_pod(ctx, &packet, &pod);
     }
     match forward::node(packet.destination).and_then(|node| node.reach()) {
         Some(Reach::Own) => Ok(Verdict::Pass),

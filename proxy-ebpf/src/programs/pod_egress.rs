@@ -10,6 +10,7 @@ use crate::{
         forward::Way,
         neighbour_answer,
         parse::{self, Frame, Packet},
+        policy::{self, End},
         refuse,
         service_translate::{self, Translated},
     },
@@ -32,35 +33,37 @@ fn egress(ctx: &TcContext) -> Result<Verdict, DropReason> {
     }
     // SAFETY: the context is valid while the program runs.
     let ifindex = unsafe { (*ctx.skb.skb).ifindex };
-    if !forward::pod(packet.source).is_some_and(|pod| pod.ifindex() == ifindex) {
+    let Some(pod) = forward::pod(packet.source).filter(|pod| pod.ifindex() == ifindex) else {
         return Err(DropReason::Spoofed);
-    }
-    if conntrack::services_are_translated() {
-        if let Translated::Yes = service_translate::known_flow(ctx, &mut packet)? {
-            return translated(ctx, &packet);
+    };
+    let is_known = conntrack::services_are_translated()
+        && matches!(service_translate::known_flow(ctx, &mut packet)?, Translated::Yes);
+    if forward::pod(packet.destination).is_none() {
+        let mut way = forward::beyond(ctx, packet.destination)?;
+        if !is_known && matches!(way, Way::Elsewhere) {
+            match service_translate::to_service(ctx, &mut packet)? {
+                Translated::Yes => way = forward::beyond(ctx, packet.destination)?,
+                Translated::No => {}
+                Translated::Refused(reason) => {
+                    let bytes = ctx.len();
+                    let verdict = refuse::answer(ctx, &packet, reason)?;
+                    finish::count(reason, bytes);
+                    return Ok(verdict);
+                }
+            }
+        }
+        if !matches!(way, Way::PodOfThisNode) {
+            policy::check(ctx, &packet, &pod, End::Sender)?;
+            return Ok(if let Way::Go(verdict) = way { verdict } else { Verdict::Pass });
         }
     }
-    if let Way::Go(verdict) = forward::inside(ctx, packet.destination)? {
-        return Ok(verdict);
+    let receiver = forward::pod(packet.destination).ok_or(DropReason::NoSuchPod)?;
+    // Nobody is kept from himself.
+    if receiver.ifindex() != ifindex {
+        policy::check(ctx, &packet, &pod, End::Sender)?;
+        policy::check(ctx, &packet, &receiver, End::Receiver)?;
     }
-    match service_translate::to_service(ctx, &mut packet)? {
-        Translated::Yes => translated(ctx, &packet),
-        Translated::No => Ok(Verdict::Pass),
-        Translated::Refused(reason) => {
-            let bytes = ctx.len();
-            let verdict = refuse::answer(ctx, &packet, reason)?;
-            finish::count(reason, bytes);
-            Ok(verdict)
-        }
-    }
-}
-
-#[inline(always)]
-fn translated(ctx: &TcContext, packet: &Packet) -> Result<Verdict, DropReason> {
-    match forward::inside(ctx, packet.destination)? {
-        Way::Go(verdict) => Ok(verdict),
-        Way::Elsewhere => Ok(Verdict::Pass),
-    }
+    Ok(Verdict::ToPod { ifindex: receiver.ifindex() })
 }
 
 /// What is for the link itself: the search for the gateway is answered, the rest is the stack's.

@@ -36,7 +36,7 @@ fn ingress(ctx: &TcContext) -> Result<Verdict, DropReason> {
         service_translate::known_flow(ctx, &mut packet)?;
     }
     match forward::pod(packet.destination) {
-        Some(pod) => Ok(Verdict::ToPod { ifindex: pod.ifindex() }),
+        Some(pod) => forward::to_pod(ctx, &packet, &pod),
         None => Err(DropReason::NoSuchPod),
     }
 }

@@ -78,6 +78,7 @@ pub(crate) fn find(flow: &mut Flow, kind: u8) -> bool {
             (*value).flags = flags;
         }
         flow.rewritten = (*value).rewritten;
+        flow.is_reply = flags & ConntrackValue::REPLY != 0;
     }
     if kind == KIND_SERVICE {
         stamp_clock(time);

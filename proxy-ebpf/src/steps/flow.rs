@@ -26,6 +26,8 @@ pub(crate) struct Flow {
     pub(crate) protocol: u8,
     /// TCP flags, 0 for others.
     pub(crate) flags: u8,
+    /// The known flow's packet goes back to the client.
+    pub(crate) is_reply: bool,
     /// There is no transport header in this fragment: only addresses can be rewritten.
     pub(crate) is_later_fragment: bool,
 }

@@ -17,6 +17,10 @@ use skep_proxy_ebpf::{
     verdict::{DropReason, Verdict},
 };
 
+use super::{
+    parse::Packet,
+    policy::{self, End},
+};
 use crate::map_statics::{CONFIG, NODES, PODS};
 
 /// Hops a packet may take in the underlay.
@@ -46,22 +50,21 @@ pub(crate) fn config() -> Option<&'static NodeConfig> {
 /// Where a packet goes.
 pub(crate) enum Way {
     Go(Verdict),
+    /// To the pod that is there, or to none.
+    PodOfThisNode,
     /// To no pod and no node: a Service, or the world.
     Elsewhere,
 }
 
-/// The way to a pod or a node.
+/// The way to a pod or a node beyond the pods of this node.
 #[inline(always)]
-pub(crate) fn inside(ctx: &TcContext, destination: Address) -> Result<Way, DropReason> {
-    if let Some(pod) = pod(destination) {
-        return Ok(Way::Go(Verdict::ToPod { ifindex: pod.ifindex() }));
-    }
+pub(crate) fn beyond(ctx: &TcContext, destination: Address) -> Result<Way, DropReason> {
     let Some(value) = node(destination) else {
         return Ok(Way::Elsewhere);
     };
     match value.reach() {
         Some(Reach::Overlay) => tunnel(ctx, value.address()).map(Way::Go),
-        Some(Reach::LocalPods) => Err(DropReason::NoSuchPod),
+        Some(Reach::LocalPods) => Ok(Way::PodOfThisNode),
         Some(Reach::Own | Reach::Direct) | None => Ok(Way::Go(Verdict::Pass)),
     }
 }
@@ -97,4 +100,11 @@ pub(crate) fn set_tunnel_key(ctx: &TcContext, node: &NodeConfig, remote: Address
     let result =
         unsafe { bpf_skb_set_tunnel_key(ctx.skb.skb, &raw mut key, size_of::<bpf_tunnel_key>() as u32, flags.into()) };
     if result == 0 { Ok(()) } else { Err(DropReason::TunnelFailed) }
+}
+
+/// To a pod of this node, if its policies let the packet in.
+#[inline(always)]
+pub(crate) fn to_pod(ctx: &TcContext, packet: &Packet, pod: &PodValue) -> Result<Verdict, DropReason> {
+    policy::check(ctx, packet, pod, End::Receiver)?;
+    Ok(Verdict::ToPod { ifindex: pod.ifindex() })
 }

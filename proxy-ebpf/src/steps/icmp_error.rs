@@ -12,7 +12,7 @@ use skep_proxy_ebpf::{
 use super::{
     conntrack,
     flow::Flow,
-    parse::{Packet, load, store},
+    parse::{Packet, Translation, load, store},
     rewrite,
     service_translate::Translated,
 };
@@ -74,5 +74,6 @@ pub(crate) fn translate(
     rewrite::addresses(ctx, packet.is_ipv4, ethernet::LEN, &flow.tuple, &flow.rewritten)?;
     packet.source = flow.rewritten.source;
     packet.destination = flow.rewritten.destination;
+    packet.translation = Translation::Error;
     Ok(Translated::Yes)
 }

@@ -24,6 +24,21 @@ pub(crate) struct Packet {
     pub(crate) identification: u16,
     /// Offset of what follows the first header.
     pub(crate) next_offset: u32,
+    /// What became of its addresses.
+    pub(crate) translation: Translation,
+}
+
+/// Which of the tuples in [`super::flow::Flow`] is between the two ends themselves, without a Service's address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Translation {
+    /// There is no other.
+    None,
+    /// Towards a backend: the one the packet leaves with.
+    ToBackend,
+    /// Back to the client: the one it arrived with.
+    ToClient,
+    /// An error about a translated flow.
+    Error,
 }
 
 /// What a frame holds.
@@ -49,6 +64,7 @@ pub(crate) fn frame(ctx: &TcContext) -> Result<Frame, DropReason> {
             is_later_fragment: header.is_later_fragment(),
             identification: header.identification,
             next_offset: ethernet::LEN + length,
+            translation: Translation::None,
         }))
     } else if ethertype_be == ethernet::IPV6_BE {
         let header: ipv6::Header = load(ctx, ethernet::LEN)?;
@@ -64,6 +80,7 @@ pub(crate) fn frame(ctx: &TcContext) -> Result<Frame, DropReason> {
             is_later_fragment: false,
             identification: 0,
             next_offset: ethernet::LEN + ipv6::LEN,
+            translation: Translation::None,
         }))
     } else if ethertype_be == ethernet::ARP_BE {
         Ok(Frame::Arp)

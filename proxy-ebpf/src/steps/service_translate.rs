@@ -18,7 +18,7 @@ use super::{
     flow,
     flow::Flow,
     icmp_error,
-    parse::Packet,
+    parse::{Packet, Translation},
     rewrite,
     service_lookup::{self, Lookup},
     transport::{self, Kind},
@@ -56,6 +56,7 @@ fn known(ctx: &TcContext, packet: &mut Packet, flow: &mut Flow) -> Result<Transl
         return Ok(Translated::No);
     }
     rewrite::tuple(ctx, packet, flow)?;
+    packet.translation = if flow.is_reply { Translation::ToClient } else { Translation::ToBackend };
     Ok(Translated::Yes)
 }
 
@@ -98,5 +99,6 @@ pub(crate) fn to_service(ctx: &TcContext, packet: &mut Packet) -> Result<Transla
         Opened::Full => return Err(DropReason::ConntrackFull),
     }
     rewrite::tuple(ctx, packet, flow)?;
+    packet.translation = Translation::ToBackend;
     Ok(Translated::Yes)
 }

@@ -14,6 +14,7 @@ mod nothing;
 mod packets;
 mod ping;
 mod pods;
+mod policies;
 mod sockets;
 mod tables;
 mod takeover;

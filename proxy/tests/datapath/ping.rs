@@ -13,6 +13,11 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether `to` answers an echo request with `payload` bytes of data.
 pub(crate) fn ping(to: IpAddr, payload: usize) -> io::Result<bool> {
+    ping_within(to, payload, LIMIT)
+}
+
+/// The same, within `limit`.
+pub(crate) fn ping_within(to: IpAddr, payload: usize, limit: Duration) -> io::Result<bool> {
     let (family, protocol, level, option, request, reply, header) = match to {
         IpAddr::V4(_) => (libc::AF_INET, libc::IPPROTO_ICMP, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, 8_u8, 0_u8, 20),
         IpAddr::V6(_) => {
@@ -39,10 +44,10 @@ pub(crate) fn ping(to: IpAddr, payload: usize) -> io::Result<bool> {
         let sum = crate::frame::checksum(&message);
         message[2..4].copy_from_slice(&sum.to_be_bytes());
     }
-    socket.set_read_timeout(Some(LIMIT))?;
+    socket.set_read_timeout(Some(limit))?;
     socket.send_to(&message, SocketAddr::new(to, 0))?;
     let mut buffer = vec![0; 65536];
-    let end = Instant::now() + LIMIT;
+    let end = Instant::now() + limit;
     while Instant::now() < end {
         let (count, from) = socket.recv_from(&mut buffer)?;
         let answer = &buffer[header.min(count)..count];
