@@ -1,5 +1,6 @@
 //! One HTTP/2 connection that sends prepared bytes and hardly looks at the answers: the client must not be what is measured.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -8,6 +9,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use kube::client::ConfigExt as _;
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -21,9 +24,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects to `host:port`.
-    pub(crate) async fn open(address: &str, tls: Arc<ClientConfig>) -> anyhow::Result<Self> {
-        let mut tls = ClientConfig::clone(&tls);
+    /// Connects to a kubeconfig's server as its user.
+    pub(crate) async fn of(kubeconfig: &Path) -> anyhow::Result<Self> {
+        let document = Kubeconfig::read_from(kubeconfig)?;
+        let config = kube::Config::from_custom_kubeconfig(document, &KubeConfigOptions::default()).await?;
+        let address = config.cluster_url.authority().context("no address of the server")?.to_string();
+        Self::open(&address, config.rustls_client_config()?).await
+    }
+
+    async fn open(address: &str, mut tls: ClientConfig) -> anyhow::Result<Self> {
         tls.alpn_protocols = vec![b"h2".to_vec()];
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;

@@ -1,42 +1,23 @@
-//! `skep server` alone, on a free port with a directory of its own. From the benches; ended and removed when dropped.
+//! `skep server` alone, started and asked as quickly as it goes. From the benches.
 
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use kube::client::ConfigExt as _;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use skep_tests::machine;
+use skep_tests::server::Server;
 
 use crate::connection::Connection;
 
 /// A running `skep server`.
 pub(crate) struct ControlPlane {
-    process: Child,
-    directory: PathBuf,
+    server: Server,
     started_after: Duration,
 }
 
 impl ControlPlane {
     /// Starts it and waits for /readyz.
-    pub(crate) fn start(extra: &[&str]) -> anyhow::Result<Self> {
-        let directory = std::env::temp_dir().join(format!("skep-bench-{}", machine::random_name("")));
-        std::fs::create_dir_all(&directory)?;
-        let log = std::fs::File::create(directory.join("log"))?;
+    pub(crate) fn start(options: &[&str]) -> anyhow::Result<Self> {
         let begin = Instant::now();
-        let process = Command::new(machine::binary("skep")?)
-            .args(["server", "--bind", "127.0.0.1:0", "--data-dir"])
-            .arg(directory.join("data"))
-            .arg("--write-kubeconfig")
-            .arg(directory.join("kubeconfig"))
-            .args(extra)
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .context("start skep server")?;
-        let mut plane = Self { process, directory, started_after: Duration::ZERO };
+        let mut plane = Self { server: Server::start(options)?, started_after: Duration::ZERO };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ready = runtime.block_on(async {
             let end = begin + Duration::from_secs(30);
@@ -47,7 +28,7 @@ impl ControlPlane {
                     return anyhow::Ok(());
                 }
                 if Instant::now() > end {
-                    bail!("not ready: {}", std::fs::read_to_string(plane.directory.join("log")).unwrap_or_default());
+                    bail!("not ready: {}", plane.server.log());
                 }
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
@@ -63,7 +44,7 @@ impl ControlPlane {
 
     /// Its process id.
     pub(crate) fn pid(&self) -> String {
-        self.process.id().to_string()
+        self.server.pid()
     }
 
     /// Seconds of processor time it has used.
@@ -77,20 +58,11 @@ impl ControlPlane {
 
     /// A new HTTP/2 connection as the administrator.
     pub(crate) async fn connect(&self) -> anyhow::Result<Connection> {
-        let document = Kubeconfig::read_from(self.directory.join("kubeconfig"))?;
-        let config = kube::Config::from_custom_kubeconfig(document, &KubeConfigOptions::default()).await?;
-        let address = config.cluster_url.authority().context("no address of the server")?.to_string();
-        Connection::open(&address, Arc::new(config.rustls_client_config()?)).await
+        Connection::of(&self.server.kubeconfig()).await
     }
-}
 
-impl Drop for ControlPlane {
-    fn drop(&mut self) {
-        if let Err(error) = self.process.kill().and_then(|()| self.process.wait()) {
-            eprintln!("end the server: {error}");
-        }
-        if let Err(error) = std::fs::remove_dir_all(&self.directory) {
-            eprintln!("{}: {error}", self.directory.display());
-        }
+    /// Some of them, for many requests at once: one would be busy on one processor.
+    pub(crate) async fn connections(&self) -> anyhow::Result<[Connection; 4]> {
+        Ok([self.connect().await?, self.connect().await?, self.connect().await?, self.connect().await?])
     }
 }

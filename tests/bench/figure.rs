@@ -42,6 +42,18 @@ struct Figure {
     value: f64,
     unit: &'static str,
     goal: Goal,
+    /// Between which half of the rounds lay, where there are rounds.
+    spread: Option<[f64; 2]>,
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} {}", self.value, self.unit)?;
+        match self.spread {
+            Some([low, high]) => write!(f, " ({low:.3}–{high:.3})"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// All figures of a run.
@@ -58,8 +70,18 @@ impl Report {
 
     /// Takes a figure in, and shows it at once.
     pub(crate) fn add(&mut self, name: &'static str, value: f64, unit: &'static str, goal: Goal) {
-        eprintln!("{name}: {value:.3} {unit} (goal {goal})");
-        self.figures.push(Figure { name, value, unit, goal });
+        self.take(Figure { name, value, unit, goal, spread: None });
+    }
+
+    /// The same of the ratios of many rounds: their median, and the quartiles around it.
+    pub(crate) fn add_ratios(&mut self, name: &'static str, rounds: &[f64], goal: Goal) {
+        let spread = Some([0.25, 0.75].map(|share| quantile(rounds.to_vec(), share)));
+        self.take(Figure { name, value: median(rounds.to_vec()), unit: "×", goal, spread });
+    }
+
+    fn take(&mut self, figure: Figure) {
+        eprintln!("{}: {figure} (goal {})", figure.name, figure.goal);
+        self.figures.push(figure);
     }
 
     /// `[{name, value, unit, goal, met, machine}]`
@@ -88,7 +110,7 @@ impl fmt::Display for Report {
                 Some(false) => "no",
                 None => "",
             };
-            writeln!(f, "| {} | {:.3} {} | {} | {met} |", figure.name, figure.value, figure.unit, figure.goal)?;
+            writeln!(f, "| {} | {figure} | {} | {met} |", figure.name, figure.goal)?;
         }
         Ok(())
     }

@@ -1,17 +1,16 @@
 //! Lists of very many objects: what a selector that matches nothing costs, and how long and how large all pods are.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use bytes::Bytes;
 
 use crate::control_plane::ControlPlane;
 use crate::figure::{Goal, Report, median};
+use crate::objects;
 
 const MAPS: usize = 300_000;
 const PODS: usize = 150_000;
-/// Objects are made by so many at a time.
-const WRITERS: usize = 200;
 
 pub(crate) fn measure(report: &mut Report) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -19,18 +18,18 @@ pub(crate) fn measure(report: &mut Report) -> anyhow::Result<()> {
     runtime.block_on(async {
         let data = "x".repeat(700);
         let path = "/api/v1/namespaces/default/configmaps";
-        let took = fill(&plane, path, MAPS, move |number| {
+        let connections = plane.connections().await?;
+        let took = objects::create(&connections, path, 0..MAPS, move |number| {
             format!(
                 r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"map-{number}","labels":{{"app":"web","number":"{number}"}}}},"data":{{"value":"{data}"}}}}"#
             )
         })
         .await?;
         report.add("creating 300 k 1-KB objects", took.as_secs_f64(), "s", Goal::None);
-        let connection = plane.connect().await?;
         let mut times = Vec::new();
         for _ in 0..50 {
             let start = Instant::now();
-            connection.call("GET", &format!("{path}?labelSelector=app%3Dnone"), Bytes::new()).await?;
+            connections[0].call("GET", &format!("{path}?labelSelector=app%3Dnone"), Bytes::new()).await?;
             times.push(start.elapsed().as_secs_f64() * 1000.0);
         }
         report.add("LIST of 300 k 1-KB objects, selector matches none, p50", median(times), "ms", Goal::AtMost(20.0));
@@ -41,7 +40,8 @@ pub(crate) fn measure(report: &mut Report) -> anyhow::Result<()> {
     let plane = ControlPlane::start(&[])?;
     runtime.block_on(async {
         let path = "/api/v1/namespaces/default/pods";
-        fill(&plane, path, PODS, |number| {
+        let connections = plane.connections().await?;
+        objects::create(&connections, path, 0..PODS, |number| {
             // a scheduler that does not exist: only the list is measured
             format!(
                 r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"pod-{number}","labels":{{"app":"web"}}}},"spec":{{"schedulerName":"none","containers":[{{"name":"main","image":"example.org/web:1","resources":{{"requests":{{"cpu":"100m","memory":"64Mi"}}}}}}]}}}}"#
@@ -49,14 +49,13 @@ pub(crate) fn measure(report: &mut Report) -> anyhow::Result<()> {
         })
         .await?;
         report.add("memory with 150 k pods", crate::process::pss(&plane.pid())?, "MiB", Goal::None);
-        let connection = plane.connect().await?;
         let mut times = Vec::new();
         let (mut extra, mut bytes) = (0.0_f64, 0);
         for _ in 0..5 {
             std::fs::write(format!("/proc/{}/clear_refs", plane.pid()), "5").context("reset the memory's peak")?;
             let before = memory(&plane, "VmRSS")?;
             let start = Instant::now();
-            bytes = connection.call("GET", "/api/v1/pods", Bytes::new()).await?;
+            bytes = connections[0].call("GET", "/api/v1/pods", Bytes::new()).await?;
             times.push(start.elapsed().as_secs_f64());
             extra = extra.max(memory(&plane, "VmHWM")? - before);
         }
@@ -66,35 +65,6 @@ pub(crate) fn measure(report: &mut Report) -> anyhow::Result<()> {
         report.add("size of the list", bytes as f64 / 1e6, "MB", Goal::None);
         anyhow::Ok(())
     })
-}
-
-/// Makes so many objects.
-async fn fill(
-    plane: &ControlPlane,
-    path: &'static str,
-    count: usize,
-    object: impl Fn(usize) -> String + Clone + Send + 'static,
-) -> anyhow::Result<Duration> {
-    let mut connections = Vec::new();
-    for _ in 0..4 {
-        connections.push(plane.connect().await?);
-    }
-    let begin = Instant::now();
-    let tasks: Vec<_> = (0..WRITERS)
-        .map(|writer| {
-            let (connection, object) = (connections[writer % connections.len()].clone(), object.clone());
-            tokio::spawn(async move {
-                for number in (writer..count).step_by(WRITERS) {
-                    connection.call("POST", path, object(number).into()).await?;
-                }
-                anyhow::Ok(())
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await??;
-    }
-    Ok(begin.elapsed())
 }
 
 /// A line of the process's status, in MiB.

@@ -1,6 +1,5 @@
 //! Cold start, and what each process of an idle cluster holds in memory (proportional set size).
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -27,20 +26,14 @@ fn idle_memory(report: &mut Report) -> anyhow::Result<()> {
     let node = cluster.nodes().next().context("a node")?;
     // Idle means: what starting allocated has been given back.
     std::thread::sleep(Duration::from_secs(15));
-    let run = Path::new("/run/skep/clusters").join(cluster.name());
-    let server = mebibytes(&run.join("server.pid"))?;
-    let kubelet = mebibytes(&run.join(&node).join("kubelet.pid"))?;
-    let agent = mebibytes(&run.join(&node).join("agent.pid"))?;
+    let held = |component: &str, node: Option<&str>| pss(&cluster.pid(component, node)?);
+    let server = held("server", None)?;
+    let (kubelet, agent) = (held("kubelet", Some(&node))?, held("agent", Some(&node))?);
     report.add("idle memory: server", server, "MiB", Goal::None);
     report.add("idle memory: kubelet", kubelet, "MiB", Goal::None);
     report.add("idle memory: agent", agent, "MiB", Goal::AtMost(20.0));
     report.add("idle memory: single-node cluster", server + kubelet + agent, "MiB", Goal::AtMost(64.0));
     Ok(())
-}
-
-fn mebibytes(pid_file: &Path) -> anyhow::Result<f64> {
-    let text = std::fs::read_to_string(pid_file).with_context(|| format!("read {}", pid_file.display()))?;
-    pss(text.split(' ').next().unwrap_or_default())
 }
 
 /// Proportional set size of a process in MiB.

@@ -8,29 +8,33 @@ mod kubectl;
 mod network;
 mod policy;
 mod restart;
+mod streams;
 mod workload;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Mutex, PoisonError};
+    use std::sync::{Mutex, MutexGuard, PoisonError};
     use std::time::Instant;
 
     use skep_tests::cluster::Cluster;
     use skep_tests::{leftovers, machine};
 
-    use crate::{halfway, kills, kubectl, network, policy, restart, workload};
+    use crate::{halfway, kills, kubectl, network, policy, restart, streams, workload};
 
     type Case = (&'static str, fn(&Cluster) -> anyhow::Result<()>);
 
-    /// One cluster at a time: two would share the machine's cores, and neither be as quick as its cases expect.
-    static MACHINE: Mutex<()> = Mutex::new(());
+    /// One test at a time: two would share the machine's cores, and neither be as quick as its cases expect.
+    pub(crate) fn machine_alone() -> MutexGuard<'static, ()> {
+        static MACHINE: Mutex<()> = Mutex::new(());
+        MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     /// Runs every case on a cluster of its own, or those whose name contains `SKEP_CASE`, then says which failed: one broken case hides no other.
     fn run(nodes: u32, storage: &'static str, cases: &[Case]) {
         if !machine::is_prepared() {
             return;
         }
-        let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = machine_alone();
         let chosen = std::env::var("SKEP_CASE").unwrap_or_default();
         let cluster = Cluster::up_on(nodes, storage).unwrap();
         let name = cluster.name().to_owned();
@@ -58,7 +62,7 @@ mod tests {
         if !machine::is_prepared() || std::env::var_os("SKEP_CASE").is_some() {
             return;
         }
-        let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = machine_alone();
         halfway::down_after_killed_up().unwrap();
         halfway::up_after_killed_up().unwrap();
     }
@@ -81,7 +85,9 @@ mod tests {
                 ("a pod reaches itself through its service", network::hairpin),
                 ("kubectl makes, changes and removes a namespace", kubectl::life),
                 ("kubectl runs, follows, copies and drains", kubectl::pods_and_nodes),
-                ("kubectl has terminals and forwards ports", kubectl::terminals),
+                ("kubectl has terminals", streams::terminals),
+                ("kubectl sends more than a window holds", streams::large_input),
+                ("kubectl forwards ports", streams::forwarded_ports),
                 ("a rolling update loses no request", workload::rolling_update),
             ],
         );
@@ -98,7 +104,9 @@ mod tests {
                 ("a rolling update loses no request", workload::rolling_update),
                 ("kubectl makes, changes and removes a namespace", kubectl::life),
                 ("kubectl runs, follows, copies and drains", kubectl::pods_and_nodes),
-                ("kubectl has terminals and forwards ports", kubectl::terminals),
+                ("kubectl has terminals", streams::terminals),
+                ("kubectl sends more than a window holds", streams::large_input),
+                ("kubectl forwards ports", streams::forwarded_ports),
             ],
         );
     }

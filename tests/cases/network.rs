@@ -11,7 +11,7 @@ use skep_tests::machine::{self, eventually};
 
 use crate::workload::{deploy, deployment, pods};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One end of a conversation.
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ impl Ground {
         let manifest = deployment("net", 4)
             .replace("  selector: {app: net}\n", "  ipFamilyPolicy: RequireDualStack\n  selector: {app: net}\n");
         cluster.apply(&manifest)?;
-        cluster.get(&["rollout", "status", "deployment/net", "--timeout=90s"])?;
+        cluster.get(&["rollout", "status", "deployment/net", "--timeout=120s"])?;
         let pods = holdings::pods(cluster, "app=net")?;
         let find = |same: bool| {
             pods.iter().find_map(|a| {

@@ -47,7 +47,7 @@ spec:
 /// Applies it and waits until it is rolled out.
 pub(crate) fn deploy(cluster: &Cluster, name: &str, replicas: u32) -> anyhow::Result<()> {
     cluster.apply(&deployment(name, replicas))?;
-    cluster.get(&["rollout", "status", &format!("deployment/{name}"), "--timeout=90s"]).map(drop)
+    cluster.get(&["rollout", "status", &format!("deployment/{name}"), "--timeout=120s"]).map(drop)
 }
 
 /// Name, node and address of each running pod of an app.
@@ -85,11 +85,11 @@ pub(crate) fn spread_and_served(cluster: &Cluster) -> anyhow::Result<()> {
         Ok(())
     };
     for (pod, ..) in &pods {
-        eventually(Duration::from_secs(10), || all_answer(&cluster.in_pod(pod, &["get", &url, "60"])?))
+        eventually(Duration::from_secs(30), || all_answer(&cluster.in_pod(pod, &["get", &url, "60"])?))
             .with_context(|| format!("from pod {pod}"))?;
     }
     for node in cluster.nodes() {
-        eventually(Duration::from_secs(10), || all_answer(&cluster.on_node(&node, &["get", &url, "60"])?))
+        eventually(Duration::from_secs(30), || all_answer(&cluster.on_node(&node, &["get", &url, "60"])?))
             .with_context(|| format!("from node {node}"))?;
     }
     let map = skep_tests::machine::output(cluster.skep()?.args(["svc", "ls", "--name", cluster.name()]))?;
@@ -101,9 +101,9 @@ pub(crate) fn rolling_update(cluster: &Cluster) -> anyhow::Result<()> {
     deploy(cluster, "rolling", 3)?;
     let target = format!("{}:80", address(cluster, "rolling")?);
     let node = cluster.nodes().next().context("a node")?;
-    eventually(Duration::from_secs(10), || cluster.on_node(&node, &["get", &format!("http://{target}")]))?;
+    eventually(Duration::from_secs(30), || cluster.on_node(&node, &["get", &format!("http://{target}")]))?;
     let load = cluster.load(&node, &target)?;
     cluster.get(&["set", "env", "deployment/rolling", "ROUND=2"])?;
-    cluster.get(&["rollout", "status", "deployment/rolling", "--timeout=60s"])?;
+    cluster.get(&["rollout", "status", "deployment/rolling", "--timeout=120s"])?;
     load.finish().context("requests during the update").map(|said| eprintln!("rolling update: {}", said.trim()))
 }

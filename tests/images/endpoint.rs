@@ -12,7 +12,7 @@
 //! endpoint crr HOST:PORT SECONDS             connect, one byte there and back, close; prints rounds per second
 //! endpoint flood HOST:PORT SECONDS           sends to the echo's sink (first byte 0xff) as fast as it goes; prints bytes per second
 //! ```
-//! `rr`, `crr` and `flood` run on the first processor; `serve` runs on the one that the variable CPU names, if it does.
+//! SECONDS of `rr`, `crr` and `flood` may have a fraction. They run on the first processor; `serve` runs on the one that the variable CPU names, if it does.
 //! HTTP paths: `/` and `/hostname` (the host's name), `/clientip` (the peer's address), `/healthz`, `/env`, `/exit` (ends the process).
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -45,13 +45,13 @@ fn main() -> ExitCode {
             bytes.parse().map_err(|e| format!("bytes {bytes}: {e}")).and_then(|n| stream(target, n))
         }
         ["rr", target, seconds] => {
-            seconds.parse().map_err(|e| format!("seconds {seconds}: {e}")).and_then(|n| exchanges(target, n))
+            length(seconds).and_then(|n| exchanges(target, n))
         }
         ["crr", target, seconds] => {
-            seconds.parse().map_err(|e| format!("seconds {seconds}: {e}")).and_then(|n| rounds(target, n))
+            length(seconds).and_then(|n| rounds(target, n))
         }
         ["flood", target, seconds] => {
-            seconds.parse().map_err(|e| format!("seconds {seconds}: {e}")).and_then(|n| flood(target, n))
+            length(seconds).and_then(|n| flood(target, n))
         }
         _ => Err("usage: endpoint serve|get|load|udp|connect|stream|rr|crr|flood …".to_owned()),
     };
@@ -62,6 +62,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Seconds, with or without a fraction.
+fn length(seconds: &str) -> Result<f64, String> {
+    let length: f64 = seconds.parse().map_err(|e| format!("seconds {seconds}: {e}"))?;
+    if (0.0..1e6).contains(&length) { Ok(length) } else { Err(format!("seconds {seconds}: not a length")) }
 }
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -336,10 +342,10 @@ fn stream(target: &str, bytes: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn exchanges(target: &str, seconds: u64) -> Result<(), String> {
+fn exchanges(target: &str, seconds: f64) -> Result<(), String> {
     let connection = dial(target)?;
     let (mut reader, mut writer, mut byte) = (&connection, &connection, [1_u8]);
-    let (start, length, mut done) = (Instant::now(), Duration::from_secs(seconds), 0_u64);
+    let (start, length, mut done) = (Instant::now(), Duration::from_secs_f64(seconds), 0_u64);
     while start.elapsed() < length {
         writer.write_all(&byte).map_err(|e| e.to_string())?;
         reader.read_exact(&mut byte).map_err(|e| e.to_string())?;
@@ -349,8 +355,8 @@ fn exchanges(target: &str, seconds: u64) -> Result<(), String> {
     Ok(())
 }
 
-fn rounds(target: &str, seconds: u64) -> Result<(), String> {
-    let (start, length, mut done) = (Instant::now(), Duration::from_secs(seconds), 0_u64);
+fn rounds(target: &str, seconds: f64) -> Result<(), String> {
+    let (start, length, mut done) = (Instant::now(), Duration::from_secs_f64(seconds), 0_u64);
     while start.elapsed() < length {
         let connection = dial(target)?;
         let (mut reader, mut writer, mut byte) = (&connection, &connection, [1_u8]);
@@ -362,10 +368,10 @@ fn rounds(target: &str, seconds: u64) -> Result<(), String> {
     Ok(())
 }
 
-fn flood(target: &str, seconds: u64) -> Result<(), String> {
+fn flood(target: &str, seconds: f64) -> Result<(), String> {
     let connection = dial(target)?;
     let (mut writer, block) = (&connection, vec![0xff_u8; 128 * 1024]);
-    let (start, length, mut sent) = (Instant::now(), Duration::from_secs(seconds), 0_u64);
+    let (start, length, mut sent) = (Instant::now(), Duration::from_secs_f64(seconds), 0_u64);
     while start.elapsed() < length {
         writer.write_all(&block).map_err(|e| e.to_string())?;
         sent += block.len() as u64;

@@ -106,9 +106,7 @@ impl Cluster {
     /// Real kubectl, as administrator.
     #[must_use]
     pub fn kubectl(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("kubectl");
-        command.arg("--kubeconfig").arg(&self.kubeconfig).args(args);
-        command
+        machine::kubectl(&self.kubeconfig, args)
     }
 
     /// kubectl's output.
@@ -203,19 +201,27 @@ impl Cluster {
         &self.kubeconfig
     }
 
-    /// SIGKILL to a component: `server` or `etcd`, or `containerd`, `kubelet`, `agent` of a node.
+    /// Process id of a component: `server` or `etcd`, or `containerd`, `kubelet`, `agent` of a node.
     ///
     /// # Errors
-    /// When it does not run.
-    pub fn kill(&self, component: &str, node: Option<&str>) -> anyhow::Result<()> {
+    /// When it was never started.
+    pub fn pid(&self, component: &str, node: Option<&str>) -> anyhow::Result<String> {
         let mut file = PathBuf::from("/run/skep/clusters").join(&self.name);
         file.extend(node);
         let file = file.join(format!("{component}.pid"));
         let text = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-        let pid = text.split(' ').next().unwrap_or_default();
-        machine::output(Command::new("kill").args(["-KILL", pid]))?;
-        let gone = PathBuf::from("/proc").join(pid);
-        machine::eventually(Duration::from_secs(5), || {
+        Ok(text.split(' ').next().unwrap_or_default().to_owned())
+    }
+
+    /// SIGKILL to a component.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill(&self, component: &str, node: Option<&str>) -> anyhow::Result<()> {
+        let pid = self.pid(component, node)?;
+        machine::output(Command::new("kill").args(["-KILL", &pid]))?;
+        let gone = PathBuf::from("/proc").join(&pid);
+        machine::eventually(Duration::from_secs(30), || {
             let state = std::fs::read_to_string(gone.join("stat")).unwrap_or_default();
             if gone.exists() && !state.contains(") Z ") { bail!("{component} still runs") } else { Ok(()) }
         })

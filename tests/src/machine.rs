@@ -1,6 +1,7 @@
 //! The machine the tests run on: where the binaries and images are, and how programs are run.
 
-use std::path::PathBuf;
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,14 @@ fn directory(variable: &str) -> anyhow::Result<PathBuf> {
     std::env::var_os(variable)
         .map(PathBuf::from)
         .with_context(|| format!("{variable} is not set: run this by cargo xtask"))
+}
+
+/// Real kubectl, as the user of a kubeconfig.
+#[must_use]
+pub fn kubectl(kubeconfig: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new("kubectl");
+    command.arg("--kubeconfig").arg(kubeconfig).args(args);
+    command
 }
 
 /// Runs a program to its end and returns its standard output.
@@ -81,6 +90,6 @@ pub fn eventually<T>(patience: Duration, mut ask: impl FnMut() -> anyhow::Result
 /// A name no other test has.
 #[must_use]
 pub fn random_name(prefix: &str) -> String {
-    let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos();
-    format!("{prefix}{:x}", (u64::from(std::process::id()) << 12 | u64::from(nanos) >> 18) & 0xff_ffff)
+    // Its keys are random, and others each time.
+    format!("{prefix}{:06x}", RandomState::new().hash_one(prefix) & 0xff_ffff)
 }

@@ -6,17 +6,21 @@
 //! configmap/c
 //! ! get configmap none             must fail
 //! Error from server (NotFound): configmaps "none" not found
-//! ~ get pod p -o name              must succeed, but is asked again until it does and prints this (or 30 s have passed)
+//! ~ get pod p -o name              must succeed, but is asked again until it does and prints this (or a minute has passed)
 //! $ apply -f -
 //! < {"kind": …}                    standard input
+//! & get configmaps -w              goes on while the next steps run, as soon as it has printed what follows
+//! NAME DATA AGE
+//! = get configmaps -w              what it must have printed in all, sooner or later; then it is ended
 //! ```
 //! In expected lines `…` stands for any text; a line that is only `…` for any number of lines. Runs of blanks count as one.
 //! `%ns%` is the script's namespace, `%dir%` a directory of its own; `%name = text` at the start of a line writes a file there, and more such lines go on with it.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -24,7 +28,7 @@ use anyhow::{Context as _, bail, ensure};
 use crate::machine;
 
 /// How long `~` asks.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 const ANY: char = '…';
 
 /// One command and what it must print.
@@ -36,6 +40,41 @@ struct Step {
     input: String,
     expected: Vec<String>,
     files: Vec<(String, String)>,
+}
+
+/// A command that goes on while later steps run; ended when dropped.
+#[derive(Debug)]
+struct Background {
+    command: String,
+    child: Child,
+    /// Files that it prints to: standard output and standard error.
+    said: [PathBuf; 2],
+}
+
+impl Background {
+    fn begin(step: &Step, mut command: Command, directory: &Path) -> anyhow::Result<Self> {
+        let said = ["out", "err"].map(|stream| directory.join(format!(".line-{}.{stream}", step.line)));
+        let [out, err] = &said;
+        let (out, err) = (File::create(out)?, File::create(err)?);
+        let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().context("start kubectl")?;
+        Ok(Self { command: step.command.clone(), child, said })
+    }
+
+    /// Waits until it has printed what the step expects, and no more.
+    fn says(&self, step: &Step) -> anyhow::Result<()> {
+        machine::eventually(PATIENCE, || {
+            let said = self.said.iter().map(std::fs::read_to_string).collect::<Result<String, _>>()?;
+            compare(step, &said)
+        })
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
 }
 
 /// A script of a topic: its own namespace and directory.
@@ -70,7 +109,7 @@ impl Script<'_> {
         for (name, value) in self.variables {
             text = text.replace(&format!("%{name}%"), value);
         }
-        let mut failures = Vec::new();
+        let (mut failures, mut running) = (Vec::new(), Vec::<Background>::new());
         for step in parse(&text)? {
             let at = || format!("{} line {}: kubectl {}", self.topic, step.line, step.command);
             for (name, content) in &step.files {
@@ -87,7 +126,18 @@ impl Script<'_> {
                 command.env("KUBE_EDITOR", directory.join("editor"));
                 check(&step, &mut command)
             };
-            let result = if step.mark == '~' { machine::eventually(PATIENCE, once) } else { once() };
+            let result = match step.mark {
+                '~' => machine::eventually(PATIENCE, once),
+                '&' => Background::begin(&step, kubectl(&args), directory).and_then(|begun| {
+                    running.push(begun);
+                    running.last().map_or(Ok(()), |begun| begun.says(&step))
+                }),
+                '=' => {
+                    let at = running.iter().position(|begun| begun.command == step.command);
+                    at.context("not begun").and_then(|at| running.swap_remove(at).says(&step))
+                }
+                _ => once(),
+            };
             failures.extend(result.with_context(at).err().map(|error| format!("{error:#}")));
         }
         ensure!(failures.is_empty(), "{}", failures.join("\n\n"));
@@ -107,6 +157,11 @@ fn check(step: &Step, command: &mut Command) -> anyhow::Result<()> {
     let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     let wanted = step.mark != '!';
     ensure!(out.status.success() == wanted, "{}, it said:\n{said}", out.status);
+    compare(step, &said)
+}
+
+/// Whether this is what the step expects.
+fn compare(step: &Step, said: &str) -> anyhow::Result<()> {
     let lines: Vec<&str> = said.lines().map(str::trim_end).collect();
     ensure!(matches(&step.expected, &lines), "expected:\n{}\ngot:\n{said}", step.expected.join("\n"));
     Ok(())
@@ -119,8 +174,10 @@ fn parse(text: &str) -> anyhow::Result<Vec<Step>> {
             continue;
         }
         let (mark, rest) = line.split_at_checked(1).unwrap_or((line, ""));
+        // These two begin lines of output, too.
+        let mark = if matches!(mark, "&" | "=") && !rest.starts_with(' ') { "" } else { mark };
         match mark {
-            "$" | "!" | "~" => steps.push(Step {
+            "$" | "!" | "~" | "&" | "=" => steps.push(Step {
                 line: number + 1,
                 mark: mark.chars().next().unwrap_or_default(),
                 command: rest.trim().to_owned(),
@@ -224,6 +281,14 @@ mod tests {
         let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
         assert!(matches(&lines("a\n…\nd"), &["a", "b", "", "c", "d"]));
         assert!(!matches(&lines("a\n…\nd"), &["a", "b"]));
+    }
+
+    #[test]
+    fn a_background_mark_is_followed_by_a_space() {
+        let steps = parse("& get x -w\nData\n====\n= get x -w\nData\n").unwrap();
+        let [begun, ended] = steps.as_slice() else { panic!("{steps:?}") };
+        assert_eq!((begun.mark, ended.mark, begun.command == ended.command), ('&', '=', true));
+        assert_eq!(begun.expected, ["Data", "===="]);
     }
 
     #[test]

@@ -1,7 +1,6 @@
-//! A control plane alone, as `skep server` runs it without root: no nodes, embedded storage, a directory of its own.
+//! A control plane alone, as `skep server` runs it without root: no nodes, embedded storage, a free port, a directory of its own.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -18,27 +17,34 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one and waits until it is ready.
+    /// Starts one; it is not ready yet.
     ///
     /// # Errors
-    /// When it cannot be started or does not become ready; its log is in the error.
-    pub fn up() -> anyhow::Result<Self> {
+    /// When it cannot be started.
+    pub fn start(options: &[&str]) -> anyhow::Result<Self> {
         let directory = std::env::temp_dir().join(machine::random_name("skep-server-"));
         std::fs::create_dir_all(&directory)?;
         let log = File::create(directory.join("log"))?;
-        // Free now; another program could take it only in the blink until the server does.
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let child = Command::new(machine::binary("skep")?)
-            .args(["server", "--bind", &address, "--service-cidr", "10.96.0.0/16", "--data-dir"])
+            .args(["server", "--bind", "127.0.0.1:0", "--data-dir"])
             .arg(directory.join("data"))
             .arg("--write-kubeconfig")
             .arg(directory.join("kubeconfig"))
+            .args(options)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
             .context("start skep server")?;
-        let server = Self { directory, child };
+        Ok(Self { directory, child })
+    }
+
+    /// Starts one and waits until it and its controllers work.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not become ready; its log is in the error.
+    pub fn up() -> anyhow::Result<Self> {
+        let server = Self::start(&["--service-cidr", "10.96.0.0/16"])?;
         machine::eventually(Duration::from_secs(30), || {
             machine::output(&mut server.kubectl(&["get", "serviceaccount", "default", "-n", "default"]))
         })
@@ -46,12 +52,22 @@ impl Server {
         Ok(server)
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    /// The administrator's kubeconfig, written when the server answers.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.directory.join("kubeconfig")
+    }
+
     /// Real kubectl, as administrator.
     #[must_use]
     pub fn kubectl(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("kubectl");
-        command.arg("--kubeconfig").arg(self.directory.join("kubeconfig")).args(args);
-        command
+        machine::kubectl(&self.kubeconfig(), args)
     }
 
     /// What it logged.

@@ -9,7 +9,7 @@ pub(crate) struct Args {
     /// Write every figure as {name, value, unit, goal, met, machine}.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Only the figures whose name contains this.
+    /// Only this group: process, api, scheduler, network, services, cni or lists.
     #[arg(long)]
     only: Option<String>,
 }

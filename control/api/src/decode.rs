@@ -9,7 +9,7 @@ use crate::protobuf;
 use crate::schema::{ObjectType, canonical};
 
 mod expected;
-mod go_json;
+pub(crate) mod go_json;
 mod reader;
 mod type_meta;
 mod yaml;

@@ -111,12 +111,14 @@ pub fn record_update(kind: &Kind, part: Part<'_>, old: Option<&Value>, new: &mut
         Some(old) => typed::compare(shape, old, new),
         None => typed::compare(shape, &canonical::zero(&Type::Object(kind.schema.clone())), new),
     };
-    let changed = comparison.modified.union(&comparison.added);
+    // What a write to this part cannot set, it takes from nobody.
+    let changed = filter(kind, part, comparison.modified.union(&comparison.added));
+    let removed = filter(kind, part, comparison.removed);
     for owned in entries.values_mut().filter(|o| o.api_version == writer.api_version) {
         owned.set.subtract(&changed);
-        owned.set.subtract(&comparison.removed);
+        owned.set.subtract(&removed);
     }
-    let mut taken = filter(kind, part, changed);
+    let mut taken = changed;
     taken.subtract(&NOT_OWNED_SET);
     if !taken.is_empty() {
         let owned = entries.entry(writer.identity(part, false)).or_default();

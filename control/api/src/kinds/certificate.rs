@@ -12,6 +12,33 @@ use crate::strategy::{Part, Strategy};
 
 const SHORTEST_SECONDS: i64 = 600;
 
+/// What a key may be for.
+const USAGES: &[&str] = &[
+    "any",
+    "cert sign",
+    "client auth",
+    "code signing",
+    "content commitment",
+    "crl sign",
+    "data encipherment",
+    "decipher only",
+    "digital signature",
+    "email protection",
+    "encipher only",
+    "ipsec end system",
+    "ipsec tunnel",
+    "ipsec user",
+    "key agreement",
+    "key encipherment",
+    "microsoft sgc",
+    "netscape sgc",
+    "ocsp signing",
+    "s/mime",
+    "server auth",
+    "signing",
+    "timestamping",
+];
+
 #[derive(Debug)]
 pub(super) struct CertificateSigningRequest;
 
@@ -44,7 +71,9 @@ impl Strategy for CertificateSigningRequest {
                     status.insert("conditions".to_owned(), conditions);
                 }
             }
-            Part::Status | Part::Other(_) => {}
+            // Only approval may change what was decided.
+            Part::Status => keep_decisions(new, old),
+            Part::Other(_) => {}
         }
     }
 
@@ -59,6 +88,15 @@ impl Strategy for CertificateSigningRequest {
         let usages = items(spec, "usages");
         if usages.is_empty() {
             errors.push(FieldError::required(&path.child("usages"), ""));
+        }
+        for (index, usage) in usages.iter().enumerate() {
+            let at = path.child("usages").index(index);
+            if !usage.as_str().is_some_and(|usage| USAGES.contains(&usage)) {
+                errors.push(FieldError::not_supported(&at, usage, USAGES));
+            }
+            if usages.iter().take(index).any(|earlier| earlier == usage) {
+                errors.push(FieldError::duplicate(&at, usage));
+            }
         }
         match text(spec, "signerName").unwrap_or_default() {
             "" => errors.push(FieldError::required(&path.child("signerName"), "")),
@@ -83,17 +121,35 @@ impl Strategy for CertificateSigningRequest {
         if part == Part::Whole {
             return errors;
         }
-        conditions(new, old, &mut errors);
-        let certificate = &new["status"]["certificate"];
-        if !certificate.is_null() && *certificate != old["status"]["certificate"] {
+        conditions(part, new, old, &mut errors);
+        let (certificate, before) = (&new["status"]["certificate"], &old["status"]["certificate"]);
+        let path = Path::new("status").child("certificate");
+        if certificate != before && !before.is_null() {
+            errors.push(FieldError::forbidden(&path, "updates may not modify existing certificate content"));
+        }
+        if !certificate.is_null() && certificate != before {
             let bytes = certificate.as_str().and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
-            let path = Path::new("status").child("certificate");
             if !has_block(&bytes, "CERTIFICATE") {
                 let detail = "must contain at least one CERTIFICATE PEM block";
                 errors.push(FieldError::invalid_text(&path, "<certificate data>", detail));
             }
         }
         errors
+    }
+}
+
+/// Keeps the old Approved and Denied conditions where the new object has as many of them.
+fn keep_decisions(new: &mut Value, old: &Value) {
+    for kind in ["Approved", "Denied"] {
+        let is_kind = |condition: &&Value| condition["type"] == kind;
+        let before: Vec<Value> = items(&old["status"], "conditions").iter().filter(is_kind).cloned().collect();
+        if items(&new["status"], "conditions").iter().filter(is_kind).count() != before.len() {
+            continue;
+        }
+        let now = new.pointer_mut("/status/conditions").and_then(Value::as_array_mut).into_iter().flatten();
+        for (condition, before) in now.filter(|condition| condition["type"] == kind).zip(before) {
+            *condition = before;
+        }
     }
 }
 
@@ -115,7 +171,7 @@ fn signer_name(signer: &str, path: &Path, errors: &mut Errors) {
     words(path, rest, name::dns_subdomain(rest, false), errors);
 }
 
-fn conditions(new: &Value, old: &Value, errors: &mut Errors) {
+fn conditions(part: Part<'_>, new: &Value, old: &Value, errors: &mut Errors) {
     let path = Path::new("status").child("conditions");
     let kinds = |object: &Value| -> Vec<String> {
         let conditions = items(&object["status"], "conditions").iter();
@@ -150,6 +206,12 @@ fn conditions(new: &Value, old: &Value, errors: &mut Errors) {
     if has("Approved") && has("Denied") {
         let detail = "Approved and Denied conditions are mutually exclusive";
         errors.push(FieldError::invalid_text(&path, "Denied", detail));
+    }
+    for kind in ["Approved", "Denied"] {
+        if part != Part::Other("approval") && has(kind) && !before.iter().any(|found| found == kind) {
+            let detail = format!("updates may not add a condition of type \"{kind}\"");
+            errors.push(FieldError::forbidden(&path, detail));
+        }
     }
     for kind in ["Approved", "Denied", "Failed"] {
         if before.iter().any(|found| found == kind) && !has(kind) {

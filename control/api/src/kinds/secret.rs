@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::field_rules::immutable;
 use super::pod_validation::{Errors, text};
+use crate::decode::go_json;
 use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::name;
@@ -112,9 +113,20 @@ fn docker(data: &Value, key: &str, path: &Path, errors: &mut Errors) {
         return;
     };
     let bytes = STANDARD.decode(encoded).unwrap_or_default();
-    if let Err(problem) = serde_json::from_slice::<serde_json::Map<String, Value>>(&bytes) {
-        // The words of Go's decoder for what people meet: a text that ends too early, or other rubbish.
-        let words = if problem.is_eof() { "unexpected end of JSON input" } else { "invalid character in JSON input" };
+    let words = go_json::syntax_error(&bytes).or_else(|| not_an_object(&bytes));
+    if let Some(words) = words {
         errors.push(FieldError::invalid_shown(&path.key(key), REDACTED, words));
     }
+}
+
+/// Go's words for a well-formed text that is no object; null is an empty one.
+fn not_an_object(json: &[u8]) -> Option<String> {
+    let kind = match serde_json::from_slice(json).ok()? {
+        Value::Object(_) | Value::Null => return None,
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        Value::Bool(_) => "bool",
+    };
+    Some(format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"))
 }

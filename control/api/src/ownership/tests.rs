@@ -166,6 +166,21 @@ fn updates_take_what_they_change() {
 }
 
 #[test]
+fn a_write_takes_nothing_that_it_cannot_set() {
+    let claim = |status: Value| json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "p"}, "spec": {"volumeName": "v"}, "status": status});
+    let claims = kind("", "PersistentVolumeClaim");
+    let mut live = None;
+    updated(&mut live, &claim(json!({})), "creator");
+    let mut bound = claim(json!({"phase": "Bound"}));
+    record_update(claims, Part::Status, live.as_ref(), &mut bound, &writer("binder", claims));
+    let owned = json!({"creator": {"f:spec": {"f:volumeName": {}}}, "binder": {"f:status": {"f:phase": {}}}});
+    live = Some(bound);
+    assert_eq!(entries(&live), owned);
+    updated(&mut live, &claim(json!({})), "updater");
+    assert_eq!(entries(&live), owned);
+}
+
+#[test]
 fn a_created_deployment_is_owned_as_upstream_owns_it() {
     let deployment = json!({"spec": {"replicas": 0, "paused": true, "selector": {"matchLabels": {"app": "a"}},
         "template": {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "busybox"}], "schedulerName": "s"}}}});
@@ -205,7 +220,8 @@ fn a_status_update_owns_status_only() {
         &mut new,
         &Writer { manager: "kubelet", api_version: "v1", now: "t" },
     );
-    let entry = &new["metadata"]["managedFields"][0];
+    assert_eq!(new["metadata"]["managedFields"][0], old["metadata"]["managedFields"][0]);
+    let entry = &new["metadata"]["managedFields"][1];
     assert_eq!((&entry["manager"], &entry["subresource"]), (&json!("kubelet"), &json!("status")));
     assert_eq!(
         entry["fieldsV1"],

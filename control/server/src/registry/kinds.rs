@@ -1,5 +1,6 @@
 //! Where a kind differs in the registry: what else is written with it, and how its deletion is answered. From create, update and delete.
 
+mod certificate;
 pub mod service;
 
 use bytes::Bytes;
@@ -80,6 +81,9 @@ pub fn after_prepare(kind: &Kind, object: &mut Value, now: &str) {
 
 /// Takes over from the old object what an update may leave out.
 pub fn before_update(kind: &Kind, part: Part<'_>, new: &mut Value, old: &Value) {
+    if is(kind, "certificates.k8s.io", "certificatesigningrequests") {
+        certificate::condition_times(new, old, &super::write::now());
+    }
     if part != Part::Whole {
         return;
     }
