@@ -8,7 +8,7 @@ use skep_tests::machine::eventually;
 
 use crate::workload::{address, deploy, pods};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A policy for the pods of `app`.
 fn policy(name: &str, app: &str, rest: &str) -> String {
