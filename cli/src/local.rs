@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! plan (names, ranges, paths) → network (bridge, namespaces) → cgroup → component (server, etcd, containerd, kubelet, agent) → process → start
-//!                                                                                              images ↗             remove ↩
+//!                                                                                              supervisor ↗         remove ↩
 //! ```
 //! Everything is derived from the cluster's plan on disk, so `up` starts what is not running and `down` finds all there is.
 
@@ -16,3 +16,4 @@ pub(crate) mod plan;
 pub(crate) mod process;
 pub(crate) mod remove;
 pub(crate) mod start;
+pub(crate) mod supervisor;

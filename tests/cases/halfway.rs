@@ -38,9 +38,9 @@ pub(crate) fn up_after_killed_up() -> anyhow::Result<()> {
     }
     cluster.start().context("up after it was killed four times")?;
     let name = cluster.name().to_owned();
-    for program in ["server", "etcd", "containerd", "kubelet", "agent"] {
-        let (wanted, found) =
-            (if matches!(program, "server" | "etcd") { 1 } else { 2 }, leftovers::processes(&name, program));
+    for program in ["supervisor", "server", "etcd", "containerd", "kubelet", "agent"] {
+        let wanted = if matches!(program, "supervisor" | "server" | "etcd") { 1 } else { 2 };
+        let found = leftovers::processes(&name, program);
         ensure!(found.len() == wanted, "{program} runs {} times: {found:?}", found.len());
     }
     drop(cluster);

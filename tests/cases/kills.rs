@@ -2,7 +2,7 @@
 //! that stays is touched, no acknowledged write is lost, and in the end every node holds exactly what its pods need.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use skep_tests::cluster::{Cluster, Load};
@@ -13,8 +13,9 @@ use skep_tests::machine::eventually;
 
 use crate::workload::{address, deploy, deployment};
 
-/// After so many kills (in all `SKEP_KILLS`, else a few) everything must come to rest.
+/// After so many kills everything must come to rest; of a long run (`SKEP_KILLS` in all) that is most of the time, so there it must less often.
 const ROUND: u64 = 4;
+const LONG_ROUND: u64 = 12;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A pod that asks a Service for ever.
@@ -45,6 +46,7 @@ struct Stage<'a> {
 pub(crate) fn at_any_moment(cluster: &Cluster) -> anyhow::Result<()> {
     let usual = if cluster.storage() == "etcd" { 4 } else { 8 };
     let kills = std::env::var("SKEP_KILLS").ok().map_or(Ok(usual), |text| text.parse()).context("SKEP_KILLS")?;
+    let round = if kills > 50 { LONG_ROUND } else { ROUND };
     let mut dice = Dice::shaken();
     let stage = Stage::set(cluster)?;
     cluster.get(&["create", "namespace", "ledger"])?;
@@ -52,14 +54,13 @@ pub(crate) fn at_any_moment(cluster: &Cluster) -> anyhow::Result<()> {
     for kill in 1..=kills {
         let said = stage.disturb(&mut dice).with_context(|| format!("disturb, kill {kill}"))?;
         dice.wait(Duration::from_millis(2500));
-        let killed = stage.kill(&mut dice)?;
-        dice.wait(Duration::from_millis(500));
-        eprintln!("kill {kill} of {kills}: {}, {said}", killed.join(" and "));
-        cluster.start().with_context(|| format!("start again after killing {killed:?}"))?;
-        stage.undisturbed().with_context(|| format!("after killing {killed:?}, {said}"))?;
-        if kill % ROUND == 0 || kill == kills {
-            stage.at_rest().with_context(|| format!("after kill {kill}"))?;
+        let killed = stage.kill(&mut dice).with_context(|| format!("kill {kill}"))?;
+        let begin = Instant::now();
+        stage.undisturbed().with_context(|| format!("after kill {kill}, {killed}, {said}"))?;
+        if kill % round == 0 || kill == kills {
+            stage.at_rest().with_context(|| format!("after kill {kill}, {killed}, {said}"))?;
         }
+        eprintln!("kill {kill} of {kills}: {killed}, {said}; settled after {:.1?}", begin.elapsed());
     }
     let (written, failed) = ledger.close()?;
     eprintln!("writes: {written} acknowledged, none lost; {failed} requests met a dead server");
@@ -130,11 +131,12 @@ impl<'a> Stage<'a> {
         })
     }
 
-    /// One component, sometimes two at once.
-    fn kill(&self, dice: &mut Dice) -> anyhow::Result<Vec<String>> {
-        let nodes: Vec<String> = self.cluster.nodes().collect();
+    /// One component, sometimes two at once, which come back: by the supervisor, or by `up`, which then starts the supervisor too.
+    fn kill(&self, dice: &mut Dice) -> anyhow::Result<String> {
+        let cluster = self.cluster;
+        let nodes: Vec<String> = cluster.nodes().collect();
         let mut all: Vec<(&str, Option<&str>)> = vec![("server", None)];
-        if self.cluster.storage() == "etcd" {
+        if cluster.storage() == "etcd" {
             all.push(("etcd", None));
         }
         for component in ["containerd", "kubelet", "agent"] {
@@ -146,12 +148,25 @@ impl<'a> Stage<'a> {
         for _ in 0..if dice.below(4) == 0 { 2 } else { 1 } {
             chosen.insert(*dice.one_of(&all));
         }
-        let mut killed = Vec::new();
-        for (component, node) in chosen {
-            self.cluster.kill(component, node).with_context(|| format!("kill {component} of {node:?}"))?;
-            killed.push(node.map_or_else(|| component.to_owned(), |node| format!("{component} of {node}")));
+        let names = chosen.iter().map(|(component, node)| format!("{component} of {}", node.unwrap_or("the cluster")));
+        let names = names.collect::<Vec<_>>().join(" and ");
+        let supervised = dice.below(2) == 0;
+        if !supervised {
+            cluster.kill("supervisor", None)?;
         }
-        Ok(killed)
+        for &(component, node) in &chosen {
+            cluster.kill(component, node)?;
+        }
+        if supervised {
+            for &(component, node) in &chosen {
+                cluster.comes_back(component, node)?;
+            }
+            eventually(PATIENCE, || cluster.get(&["get", "--raw", "/readyz"])).with_context(|| names.clone())?;
+            return Ok(names);
+        }
+        dice.wait(Duration::from_millis(500));
+        cluster.start().with_context(|| format!("start again after {names}"))?;
+        Ok(format!("{names} and the supervisor"))
     }
 
     /// Every request so far was answered, and the pods that stay are the same in every respect.
@@ -220,6 +235,10 @@ impl<'a> Stage<'a> {
         for load in self.loads {
             said.push(format!("node: {}", load.finish()?));
         }
+        // No component was away for long: a node that is not ready takes its pods out of their Services.
+        let lost =
+            self.cluster.get(&["get", "events", "-A", "--field-selector", "reason=NodeNotReady", "-o", "name"])?;
+        ensure!(lost.is_empty(), "nodes were not ready meanwhile: {lost}");
         for pod in &self.asking {
             said.push(format!("pod: {}", self.cluster.get(&["logs", pod, "--tail=1"])?.trim()));
         }

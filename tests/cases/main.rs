@@ -76,6 +76,8 @@ mod tests {
                 ("a deployment is spread and its service answers everywhere", workload::spread_and_served),
                 ("components are killed at any moment", kills::at_any_moment),
                 ("up on a healthy cluster changes nothing", restart::up_again),
+                ("what is killed comes back without up", restart::back_without_up),
+                ("a status that somebody wrote over comes back", restart::status_written_over),
                 ("service views work with the agent dead", restart::views_without_agent),
                 ("pods see real addresses", network::real_addresses),
                 ("udp through a service", network::udp),

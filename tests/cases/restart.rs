@@ -65,8 +65,50 @@ pub(crate) fn views_without_agent(cluster: &Cluster) -> anyhow::Result<()> {
         Ok(())
     };
     eventually(Duration::from_secs(10), whole)?;
+    cluster.kill("supervisor", None)?;
     cluster.kill("agent", Some(&node))?;
     let dead = whole().context("with the agent dead");
     cluster.start()?;
     dead
+}
+
+/// What was killed runs again, with the same words; nobody called `up`.
+pub(crate) fn back_without_up(cluster: &Cluster) -> anyhow::Result<()> {
+    let words = |pid: u32| std::fs::read(format!("/proc/{pid}/cmdline")).with_context(|| format!("process {pid}"));
+    let node = cluster.nodes().next().context("a node")?;
+    let of_node = ["containerd", "kubelet", "agent"].map(|component| (component, Some(node.as_str())));
+    for (component, node) in of_node.into_iter().chain([("server", None)]) {
+        let before = words(cluster.process(component, node)?.with_context(|| format!("{component} does not run"))?)?;
+        let killed = cluster.kill(component, node)?;
+        let back = cluster.comes_back(component, node)?;
+        // Started as ourselves, in its cgroup and namespace it becomes what it was.
+        eventually(Duration::from_secs(10), || {
+            let now = words(back)?;
+            ensure!(killed != back && now == before, "{component} is {:?}", String::from_utf8_lossy(&now));
+            Ok(())
+        })?;
+    }
+    eventually(Duration::from_secs(30), || cluster.get(&["get", "--raw", "/readyz"]))?;
+    cluster.get(&["wait", "--for=condition=Ready", "nodes", "--all", "--timeout=60s"])?;
+    deploy(cluster, "after", 2)?;
+    cluster.get(&["delete", "deployment,service", "after"])?;
+    let alone = cluster.kill("supervisor", None)?;
+    cluster.start()?;
+    ensure!(cluster.process("supervisor", None)?.is_some_and(|pid| pid != alone), "up starts no supervisor");
+    Ok(())
+}
+
+/// Who else writes the status of a pod, as the node life cycle does when a node is lost, does not have the last word while the kubelet lives.
+pub(crate) fn status_written_over(cluster: &Cluster) -> anyhow::Result<()> {
+    deploy(cluster, "judged", 1)?;
+    let (pod, ..) = pods(cluster, "judged")?.into_iter().next().context("a pod")?;
+    let lie = r#"{"status":{"conditions":[{"type":"Ready","status":"False"}]}}"#;
+    cluster.get(&["patch", "pod", &pod, "--subresource=status", "--type=strategic", "-p", lie])?;
+    let ready = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
+    eventually(Duration::from_secs(20), || {
+        let said = cluster.get(&["get", "pod", &pod, "-o", ready])?;
+        ensure!(said == "True", "the pod is ready, and its status says {said}");
+        Ok(())
+    })?;
+    cluster.get(&["delete", "deployment,service", "judged"]).map(drop)
 }

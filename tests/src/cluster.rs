@@ -67,13 +67,13 @@ impl Cluster {
         Ok(())
     }
 
-    /// `skep down`.
+    /// `skep down`, which needs no other program.
     ///
     /// # Errors
     /// What it says.
     pub fn remove(&self) -> anyhow::Result<()> {
         let args = ["down", "--name", &self.name, "--kubeconfig"];
-        machine::output(self.skep()?.args(args).arg(&self.kubeconfig)).map(drop)
+        machine::output(self.skep()?.args(args).arg(&self.kubeconfig).env("PATH", "")).map(drop)
     }
 
     fn up_command(&self) -> anyhow::Result<Command> {
@@ -201,7 +201,7 @@ impl Cluster {
         &self.kubeconfig
     }
 
-    /// Process id of a component: `server` or `etcd`, or `containerd`, `kubelet`, `agent` of a node.
+    /// Process id of a component: `supervisor`, `server` or `etcd`, or `containerd`, `kubelet`, `agent` of a node.
     ///
     /// # Errors
     /// When it was never started.
@@ -213,19 +213,41 @@ impl Cluster {
         Ok(text.split(' ').next().unwrap_or_default().to_owned())
     }
 
-    /// SIGKILL to a component.
+    /// The same while it runs.
+    ///
+    /// # Errors
+    /// When it was never started.
+    pub fn process(&self, component: &str, node: Option<&str>) -> anyhow::Result<Option<u32>> {
+        let pid = self.pid(component, node)?.parse().with_context(|| format!("process id of {component}"))?;
+        Ok(is_alive(pid).then_some(pid))
+    }
+
+    /// SIGKILL to a component; its process id.
     ///
     /// # Errors
     /// When it does not run.
-    pub fn kill(&self, component: &str, node: Option<&str>) -> anyhow::Result<()> {
-        let pid = self.pid(component, node)?;
-        machine::output(Command::new("kill").args(["-KILL", &pid]))?;
-        let gone = PathBuf::from("/proc").join(&pid);
+    pub fn kill(&self, component: &str, node: Option<&str>) -> anyhow::Result<u32> {
+        let pid = self.process(component, node)?.with_context(|| format!("{component} does not run"))?;
+        machine::output(Command::new("kill").args(["-KILL", &pid.to_string()]))?;
         machine::eventually(Duration::from_secs(30), || {
-            let state = std::fs::read_to_string(gone.join("stat")).unwrap_or_default();
-            if gone.exists() && !state.contains(") Z ") { bail!("{component} still runs") } else { Ok(()) }
+            if is_alive(pid) { bail!("{component} still runs") } else { Ok(pid) }
         })
     }
+
+    /// Waits until a component that was killed runs again though nobody called `up`.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn comes_back(&self, component: &str, node: Option<&str>) -> anyhow::Result<u32> {
+        machine::eventually(Duration::from_secs(40), || {
+            self.process(component, node)?.with_context(|| format!("{component} of {node:?} does not come back"))
+        })
+    }
+}
+
+/// Whether a process runs: one that ended and waits for its parent does not.
+fn is_alive(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 impl Drop for Cluster {

@@ -34,7 +34,7 @@ pub fn of(cluster: &str) -> BTreeSet<String> {
     }
     found.extend(
         commands()
-            .filter(|(_, command)| command.contains(&format!("/{cluster}/")))
+            .filter(|(_, command)| is_of(cluster, command))
             .map(|(process, command)| format!("process {process}: {command}")),
     );
     found
@@ -55,16 +55,22 @@ pub fn sockets(cluster: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Processes of a program of the cluster: `server`, `etcd`, `containerd`, `kubelet`, `agent`.
+/// Processes of a program of the cluster: `supervisor`, `server`, `etcd`, `containerd`, `kubelet`, `agent`.
 #[must_use]
 pub fn processes(cluster: &str, program: &str) -> Vec<String> {
     let mark = match program {
         "server" | "kubelet" => format!("skep {program} "),
         "agent" => "skep proxy ".to_owned(),
+        "supervisor" => "skep node supervise ".to_owned(),
         other => format!("/{other} --"),
     };
-    let ours = commands().filter(|(_, command)| command.contains(&format!("/{cluster}/")) && command.contains(&mark));
+    let ours = commands().filter(|(_, command)| is_of(cluster, command) && command.contains(&mark));
     ours.map(|(process, command)| format!("process {process}: {command}")).collect()
+}
+
+/// Whether a command line, its words each followed by a blank, names something of the cluster.
+fn is_of(cluster: &str, command: &str) -> bool {
+    command.contains(&format!("/{cluster}/")) || command.contains(&format!("/{cluster} "))
 }
 
 /// Every process with its command line.

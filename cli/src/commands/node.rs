@@ -1,4 +1,4 @@
-//! `skep node exec`: runs a program where a local node's processes run; `skep node become` is how those are started.
+//! `skep node exec`: runs a program where a local node's processes run; `skep node become` is how those are started, `skep node supervise` started again.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use crate::local::plan::Plan;
-use crate::local::{cgroup, namespace, process};
+use crate::local::{cgroup, namespace, process, supervisor};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
@@ -35,9 +35,15 @@ pub(crate) enum Verb {
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
+    /// Start again what ends of a local cluster.
+    #[command(hide = true)]
+    Supervise {
+        /// Where its processes are noted.
+        run_directory: PathBuf,
+    },
 }
 
-/// Returns only when the program cannot be started. Runs before any thread is made: a namespace is entered by one thread.
+/// The first two return when the program cannot be started. Runs before any thread is made: a namespace is entered by one thread.
 pub(crate) fn run(verb: Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Exec { name, node, command } => {
@@ -55,6 +61,14 @@ pub(crate) fn run(verb: Verb) -> anyhow::Result<()> {
             }
             process::claim(&pid_file)?;
             replace(&command)
+        }
+        Verb::Supervise { run_directory } => {
+            crate::memory::keep_little();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                supervisor::run(&run_directory, crate::component()).await;
+                Ok(())
+            })
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The programs of a local cluster, each with its command line. From the plan; to [`super::process`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -13,8 +13,9 @@ use super::process::Process;
 pub(crate) fn server(plan: &Plan) -> anyhow::Result<Process> {
     let (pods4, pods6) = (plan.pods_v4(), plan.pods_v6());
     let (services4, services6) = (plan.services_v4(), plan.services_v6());
+    let me = me()?;
     let mut command = vec![
-        me()?,
+        me.display().to_string(),
         "server".into(),
         format!("--data-dir={}", plan.server_directory().display()),
         format!("--bind={}", plan.server_address()),
@@ -31,7 +32,8 @@ pub(crate) fn server(plan: &Plan) -> anyhow::Result<Process> {
         ]);
     }
     Ok(Process {
-        name: "server",
+        name: "server".into(),
+        skep: me,
         run_directory: plan.run_directory(),
         log: plan.server_directory().join("server.log"),
         cgroup: format!("{}/server", plan.cgroup()),
@@ -72,7 +74,8 @@ pub(crate) fn etcd(plan: &Plan) -> anyhow::Result<Process> {
         ]);
     }
     Ok(Process {
-        name: "etcd",
+        name: "etcd".into(),
+        skep: me()?,
         run_directory: plan.run_directory(),
         log: plan.server_directory().join("etcd.log"),
         cgroup: format!("{}/etcd", plan.cgroup()),
@@ -84,7 +87,7 @@ pub(crate) fn etcd(plan: &Plan) -> anyhow::Result<Process> {
 /// A node's runtime.
 pub(crate) fn containerd(plan: &Plan, node: &Node) -> anyhow::Result<Process> {
     let program = find("containerd").context("containerd is not installed: apt-get install containerd")?;
-    Ok(node_process(
+    node_process(
         plan,
         node,
         "containerd",
@@ -93,19 +96,19 @@ pub(crate) fn containerd(plan: &Plan, node: &Node) -> anyhow::Result<Process> {
             format!("--config={}", plan.node_directory(node).join("containerd.toml").display()),
             "--log-level=warn".into(),
         ],
-    ))
+    )
 }
 
 /// A node's kubelet.
 pub(crate) fn kubelet(plan: &Plan, node: &Node) -> anyhow::Result<Process> {
     let directory = plan.node_directory(node);
     let dns = crate::commands::server::dns_address(plan.services_v4().0.into());
-    Ok(node_process(
+    node_process(
         plan,
         node,
         "kubelet",
         vec![
-            me()?,
+            me()?.display().to_string(),
             "kubelet".into(),
             format!("--kubeconfig={}", directory.join("kubelet.kubeconfig").display()),
             format!("--node-name={}", node.name),
@@ -125,19 +128,19 @@ pub(crate) fn kubelet(plan: &Plan, node: &Node) -> anyhow::Result<Process> {
             format!("--tls-key={}", directory.join("kubelet.key").display()),
             format!("--client-ca={}", directory.join("ca.crt").display()),
         ],
-    ))
+    )
 }
 
 /// A node's network agent.
 pub(crate) fn agent(plan: &Plan, node: &Node) -> anyhow::Result<Process> {
     let directory = plan.node_directory(node);
     let cgroup = cgroup::ensure(&plan.node_cgroup(node))?;
-    Ok(node_process(
+    node_process(
         plan,
         node,
         "agent",
         vec![
-            me()?,
+            me()?.display().to_string(),
             "proxy".into(),
             format!("--kubeconfig={}", directory.join("agent.kubeconfig").display()),
             format!("--node-name={}", node.name),
@@ -147,22 +150,40 @@ pub(crate) fn agent(plan: &Plan, node: &Node) -> anyhow::Result<Process> {
             format!("--cni-state-dir={}", directory.join("cni/state").display()),
             format!("--uplink={UPLINK}"),
         ],
-    ))
+    )
 }
 
-fn node_process(plan: &Plan, node: &Node, name: &'static str, command: Vec<String>) -> Process {
-    Process {
-        name,
+fn node_process(plan: &Plan, node: &Node, name: &str, command: Vec<String>) -> anyhow::Result<Process> {
+    Ok(Process {
+        name: name.into(),
+        skep: me()?,
         run_directory: plan.node_run_directory(node),
         log: plan.node_directory(node).join(format!("logs/{name}.log")),
         cgroup: format!("{}/system", plan.node_cgroup(node)),
         namespace: Some(plan.namespace(node)),
         command,
-    }
+    })
 }
 
-fn me() -> anyhow::Result<String> {
-    Ok(std::env::current_exe().context("find our own binary")?.display().to_string())
+/// Starts again what ends, in the host's namespace.
+pub(crate) fn supervisor(plan: &Plan) -> anyhow::Result<Process> {
+    let me = me()?;
+    let run_directory = plan.run_directory();
+    let command =
+        [&me, Path::new("node"), Path::new("supervise"), &run_directory].map(|word| word.display().to_string());
+    Ok(Process {
+        name: "supervisor".into(),
+        skep: me,
+        run_directory,
+        log: plan.directory().join("supervisor.log"),
+        cgroup: format!("{}/supervisor", plan.cgroup()),
+        namespace: None,
+        command: command.into(),
+    })
+}
+
+fn me() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("find our own binary")
 }
 
 /// Where a program lies on PATH, or in the directories that a root shell may lack.

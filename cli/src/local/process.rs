@@ -9,14 +9,17 @@ use anyhow::{Context as _, bail};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// One program of the cluster: what to run, and where it leaves its marks.
-#[derive(Debug)]
+/// One program of the cluster: what to run, and where it leaves its marks. Kept as `NAME.json` once it was started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Process {
-    /// `server`, `containerd`, `kubelet`, `agent`.
-    pub(crate) name: &'static str,
-    /// Holds `NAME.pid`.
+    /// `supervisor`, `server`, `etcd`, `containerd`, `kubelet`, `agent`.
+    pub(crate) name: String,
+    /// Our own binary, which becomes the program.
+    pub(crate) skep: PathBuf,
+    /// Holds `NAME.pid` and `NAME.json`.
     pub(crate) run_directory: PathBuf,
     /// Its standard output and error.
     pub(crate) log: PathBuf,
@@ -42,10 +45,10 @@ impl Process {
             .append(true)
             .open(&self.log)
             .with_context(|| format!("open {}", self.log.display()))?;
+        self.keep()?;
         // We start ourselves, which joins the cgroup and the namespace and becomes the program: so its first socket is in the right place.
-        let me = std::env::current_exe().context("find our own binary")?;
         #[expect(clippy::disallowed_methods, reason = "`skep up` starts the cluster's processes")]
-        let mut command = Command::new(me);
+        let mut command = Command::new(&self.skep);
         command.args(["node", "become", "--cgroup", &self.cgroup, "--pid-file"]).arg(self.pid_file());
         if let Some(namespace) = &self.namespace {
             command.arg("--netns").arg(namespace);
@@ -77,24 +80,6 @@ impl Process {
         running(&self.pid_file())
     }
 
-    /// Asks it to end and waits; kills it when it does not.
-    pub(crate) fn stop(&self) -> anyhow::Result<()> {
-        let Some(number) = self.pid()? else { return Ok(()) };
-        let pid = Pid::from_raw(i32::try_from(number).context("process number")?);
-        kill(pid, Signal::SIGTERM).with_context(|| format!("end {}", self.name))?;
-        let end = Instant::now() + Duration::from_secs(5);
-        while self.pid()?.is_some() {
-            if Instant::now() > end {
-                kill(pid, Signal::SIGKILL).with_context(|| format!("kill {}", self.name))?;
-            }
-            if Instant::now() > end + Duration::from_secs(5) {
-                bail!("{} (process {number}) does not end", self.name);
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(())
-    }
-
     /// The end of its log, for error messages.
     pub(crate) fn last_words(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
@@ -102,9 +87,59 @@ impl Process {
         lines.get(lines.len().saturating_sub(12)..).unwrap_or_default().join("\n")
     }
 
-    fn pid_file(&self) -> PathBuf {
-        self.run_directory.join(format!("{}.pid", self.name))
+    /// Notes what it is, for whoever starts it again.
+    fn keep(&self) -> anyhow::Result<()> {
+        let file = self.run_directory.join(format!("{}.json", self.name));
+        let beside = file.with_extension("json.new");
+        fs::write(&beside, serde_json::to_vec(self)?).with_context(|| format!("write {}", beside.display()))?;
+        fs::rename(&beside, &file).with_context(|| format!("write {}", file.display()))
     }
+
+    fn pid_file(&self) -> PathBuf {
+        pid_file(&self.run_directory, &self.name)
+    }
+}
+
+fn pid_file(run_directory: &Path, name: &str) -> PathBuf {
+    run_directory.join(format!("{name}.pid"))
+}
+
+/// The processes noted in `run_directory` that were started and run no more.
+pub(crate) fn ended(run_directory: &Path) -> anyhow::Result<Vec<Process>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(run_directory).with_context(|| format!("read {}", run_directory.display()))? {
+        let file = entry.with_context(|| format!("read {}", run_directory.display()))?.path();
+        if file.extension().is_none_or(|extension| extension != "pid") || running(&file)?.is_some() {
+            continue;
+        }
+        let note = file.with_extension("json");
+        let text = match fs::read(&note) {
+            // Started by a `skep` that noted none.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            text => text.with_context(|| format!("read {}", note.display()))?,
+        };
+        found.push(serde_json::from_slice(&text).with_context(|| format!("{} is damaged", note.display()))?);
+    }
+    Ok(found)
+}
+
+/// Asks a process to end and waits; kills it when it does not. Nothing to do when it does not run.
+pub(crate) fn stop(run_directory: &Path, name: &str) -> anyhow::Result<()> {
+    let pid_file = pid_file(run_directory, name);
+    let Some(number) = running(&pid_file)? else { return Ok(()) };
+    let pid = Pid::from_raw(i32::try_from(number).context("process number")?);
+    kill(pid, Signal::SIGTERM).with_context(|| format!("end {name}"))?;
+    let end = Instant::now() + Duration::from_secs(5);
+    while running(&pid_file)?.is_some() {
+        if Instant::now() > end {
+            kill(pid, Signal::SIGKILL).with_context(|| format!("kill {name}"))?;
+        }
+        if Instant::now() > end + Duration::from_secs(5) {
+            bail!("{name} (process {number}) does not end");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }
 
 /// Makes the calling process the one that a file names, unless another one that runs has it: two `up` at once start one of each.

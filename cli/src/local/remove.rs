@@ -9,22 +9,21 @@ use nix::mount::{MntFlags, umount2};
 use skep_proxy::names;
 use skep_proxy_ebpf::pins::PinDirectory;
 
-use super::plan::{self, Plan, Storage};
-use super::{cgroup, component, containerd, namespace, network};
+use super::plan::{self, Plan};
+use super::{cgroup, containerd, namespace, network, process};
 
 /// Ends its processes and removes cgroups, mounts, pins, namespaces, devices and files.
 pub(crate) async fn cluster(plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<()> {
-    // Kubelets and agents first: nothing may start anew what is being ended.
+    // First who would start anew what is being ended: the supervisor, then kubelets and agents. By name: no program needs to be installed for it.
+    let run = plan.run_directory();
+    process::stop(&run, "supervisor")?;
     for node in plan.nodes() {
-        for process in
-            [component::kubelet(plan, &node)?, component::agent(plan, &node)?, component::containerd(plan, &node)?]
-        {
-            process.stop()?;
+        for name in ["kubelet", "agent", "containerd"] {
+            process::stop(&plan.node_run_directory(&node), name)?;
         }
     }
-    component::server(plan)?.stop()?;
-    if plan.storage == Storage::Etcd {
-        component::etcd(plan)?.stop()?;
+    for name in ["server", "etcd"] {
+        process::stop(&run, name)?;
     }
     cgroup::remove(&plan.cgroup())?;
     say("processes and cgroups");

@@ -14,7 +14,7 @@ use skep_pki::kubeconfig::Kubeconfig;
 use skep_pki::{ClusterPki, KeyedCertificate, Names, Request};
 use tokio::time::Instant;
 
-use super::component::{agent, containerd, etcd, find, kubelet, pki_directory, server};
+use super::component::{agent, containerd, etcd, find, kubelet, pki_directory, server, supervisor};
 use super::plan::{Node, Plan, Storage};
 use super::process::Process;
 use super::{agent_role, cgroup, containerd as runtime, network};
@@ -51,13 +51,14 @@ pub(crate) async fn cluster(plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<(
         write_node_files(plan, &node, &pki)?;
         let runtime = containerd(plan, &node)?;
         let started = [&runtime, &kubelet(plan, &node)?, &agent(plan, &node)?]
-            .map(|process| process.ensure().map(|new| new.then_some(process.name)));
-        let started: Vec<&str> =
+            .map(|process| process.ensure().map(|new| new.then(|| process.name.clone())));
+        let started: Vec<String> =
             started.into_iter().collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect();
         if !started.is_empty() {
             say(&format!("node {} ({}): {}", node.name, node.ipv4, started.join(", ")));
         }
     }
+    supervisor(plan)?.ensure()?;
     nodes_ready(plan, &client).await?;
     say(&format!("{} nodes Ready", plan.nodes));
     Ok(())
