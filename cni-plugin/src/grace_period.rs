@@ -3,8 +3,8 @@
 //! Putting a program on a device waits for a grace period with the RTNL lock held (`kernel/bpf/tcx.c`,
 //! `tcx_entry_sync`, Linux 6.6): 5–25 ms, twice for a pod, one pod after the other. Expedited ones take microseconds and
 //! interrupt the other processors briefly, which is why they are asked for only while the plugin works. The last of the
-//! plugin's processes on a node takes the wish back; one that was killed leaves that to the next. A machine whose owner
-//! set `rcu_normal` (real time) or `rcu_expedited` keeps what was set.
+//! plugin's processes on a node takes the wish back; one that was killed leaves that to the next, until the machine is
+//! started anew. A machine whose owner set `rcu_normal` (real time) or `rcu_expedited` keeps what was set.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -13,30 +13,34 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 
 const SWITCH: &str = "/sys/kernel/rcu_expedited";
+/// Names one run of the machine, from its start to its end.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// While this lives, grace periods are expedited.
 pub(crate) struct Expedited {
-    /// Shared by all who wish it. Holds `1` when the switch was off before.
+    /// Shared by all who wish it. Holds `boot` when the switch was off before.
     lock: Option<Flock<File>>,
     switch: PathBuf,
+    boot: String,
 }
 
 impl Expedited {
     /// Only a matter of speed: where the switch cannot be set, the plugin works as well, and slower.
     pub(crate) fn wish(state: &Path) -> Option<Self> {
-        Self::at(state, Path::new(SWITCH)).ok()
+        Self::at(state, Path::new(SWITCH), &fs::read_to_string(BOOT_ID).ok()?).ok()
     }
 
-    fn at(state: &Path, switch: &Path) -> io::Result<Self> {
+    fn at(state: &Path, switch: &Path, boot: &str) -> io::Result<Self> {
         fs::create_dir_all(state)?;
         let path = state.join("expedited.lock");
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut lock = Flock::lock(file, FlockArg::LockShared).map_err(|(_, errno)| io::Error::from(errno))?;
         if fs::read_to_string(switch)?.trim() == "0" {
-            lock.write_all(b"1")?;
+            // Every writer of one boot writes the same.
+            lock.write_all(boot.as_bytes())?;
             fs::write(switch, "1")?;
         }
-        Ok(Self { lock: Some(lock), switch: switch.to_owned() })
+        Ok(Self { lock: Some(lock), switch: switch.to_owned(), boot: boot.to_owned() })
     }
 
     /// When nobody else wishes it any more, and we set the switch, it goes back.
@@ -44,14 +48,14 @@ impl Expedited {
         let Some(shared) = self.lock.take() else { return Ok(()) };
         let file = shared.unlock().map_err(|(_, errno)| io::Error::from(errno))?;
         let Ok(mut alone) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { return Ok(()) };
-        let mut ours = String::new();
+        let mut mark = String::new();
         alone.rewind()?;
-        alone.read_to_string(&mut ours)?;
-        if ours.is_empty() {
-            return Ok(());
+        alone.read_to_string(&mut mark)?;
+        // What an earlier boot left says nothing about this one's switch.
+        if mark == self.boot {
+            fs::write(&self.switch, "0")?;
         }
-        fs::write(&self.switch, "0")?;
-        alone.set_len(0)
+        if mark.is_empty() { Ok(()) } else { alone.set_len(0) }
     }
 }
 
@@ -70,13 +74,15 @@ mod tests {
         fs::read_to_string(switch).unwrap().trim().to_owned()
     }
 
+    const BOOT: &str = "b8a0c3f2-0001\n";
+
     #[test]
     fn the_last_one_takes_it_back() {
         let directory = tempfile::tempdir().unwrap();
         let switch = directory.path().join("switch");
         fs::write(&switch, "0\n").unwrap();
-        let first = Expedited::at(directory.path(), &switch).unwrap();
-        let second = Expedited::at(directory.path(), &switch).unwrap();
+        let first = Expedited::at(directory.path(), &switch, BOOT).unwrap();
+        let second = Expedited::at(directory.path(), &switch, BOOT).unwrap();
         assert_eq!(setting(&switch), "1");
         drop(first);
         assert_eq!(setting(&switch), "1", "the second still works");
@@ -89,7 +95,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let switch = directory.path().join("switch");
         fs::write(&switch, "1\n").unwrap();
-        drop(Expedited::at(directory.path(), &switch).unwrap());
+        drop(Expedited::at(directory.path(), &switch, BOOT).unwrap());
         assert_eq!(setting(&switch), "1");
     }
 
@@ -98,17 +104,33 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let switch = directory.path().join("switch");
         fs::write(&switch, "0\n").unwrap();
-        let mut killed = Expedited::at(directory.path(), &switch).unwrap();
+        let mut killed = Expedited::at(directory.path(), &switch, BOOT).unwrap();
         drop(killed.lock.take());
         drop(killed);
         assert_eq!(setting(&switch), "1");
-        drop(Expedited::at(directory.path(), &switch).unwrap());
+        drop(Expedited::at(directory.path(), &switch, BOOT).unwrap());
+        assert_eq!(setting(&switch), "0");
+    }
+
+    #[test]
+    fn what_was_left_before_the_machine_was_started_anew_says_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let switch = directory.path().join("switch");
+        fs::write(&switch, "0\n").unwrap();
+        let mut killed = Expedited::at(directory.path(), &switch, "b8a0c3f2-0000\n").unwrap();
+        drop(killed.lock.take());
+        drop(killed);
+        // Now the owner's own wish.
+        drop(Expedited::at(directory.path(), &switch, BOOT).unwrap());
+        assert_eq!(setting(&switch), "1");
+        fs::write(&switch, "0\n").unwrap();
+        drop(Expedited::at(directory.path(), &switch, BOOT).unwrap());
         assert_eq!(setting(&switch), "0");
     }
 
     #[test]
     fn without_the_switch_nothing_is_wished() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(Expedited::at(directory.path(), &directory.path().join("none")).is_err());
+        assert!(Expedited::at(directory.path(), &directory.path().join("none"), BOOT).is_err());
     }
 }
