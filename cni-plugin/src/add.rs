@@ -16,6 +16,7 @@ use skep_proxy_ebpf::overlay::GATEWAY_MAC;
 
 use crate::address::Addresses;
 use crate::attachment::Attachment;
+use crate::dead;
 use crate::del;
 use crate::netlink::Netlink;
 use crate::pod_map::PodMap;
@@ -47,6 +48,8 @@ pub(crate) fn run(request: &Request) -> Result<Added, Failure> {
     }
     // An ADD that was killed, and for which no DEL came.
     del::undo(attachment, &addresses, Some(&mut pod_map), &mut node)?;
+    // What cannot be removed now is left to the next one.
+    drop(dead::remove(attachment, &addresses, Some(&mut pod_map), &mut node));
     let made = make(request, attachment, &netns, &addresses, &mut pod_map, (&mut node, &mut pod));
     if made.is_err() {
         del::undo(attachment, &addresses, Some(&mut pod_map), &mut node)?;

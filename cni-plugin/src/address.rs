@@ -63,6 +63,17 @@ impl Addresses {
         self.lock_bytes(attachment.lock_offset(), 1)
     }
 
+    /// The same without waiting: none while another process works on it.
+    pub(crate) fn try_lock(&self, attachment: &Attachment) -> Result<Option<AttachmentLock>, AddressError> {
+        let path = self.directory.join("attachments.lock");
+        let file = open(&path)?;
+        match fcntl(&file, FcntlArg::F_OFD_SETLK(&byte_range(attachment.lock_offset(), 1))) {
+            Ok(_) => Ok(Some(AttachmentLock { _file: file })),
+            Err(Errno::EAGAIN | Errno::EACCES | Errno::EINTR) => Ok(None),
+            Err(errno) => Err(failed("lock", &path, errno.into())),
+        }
+    }
+
     /// Waits until no other process works on any attachment.
     pub(crate) fn lock_all(&self) -> Result<AttachmentLock, AddressError> {
         self.lock_bytes(0, 0)
@@ -72,13 +83,7 @@ impl Addresses {
     fn lock_bytes(&self, start: i64, len: i64) -> Result<AttachmentLock, AddressError> {
         let path = self.directory.join("attachments.lock");
         let file = open(&path)?;
-        let range = nix::libc::flock {
-            l_type: i16::try_from(nix::libc::F_WRLCK).unwrap_or(1),
-            l_whence: i16::try_from(nix::libc::SEEK_SET).unwrap_or(0),
-            l_start: start,
-            l_len: len,
-            l_pid: 0,
-        };
+        let range = byte_range(start, len);
         loop {
             match fcntl(&file, FcntlArg::F_OFD_SETLKW(&range)) {
                 Err(Errno::EINTR) => {}
@@ -158,6 +163,16 @@ impl Addresses {
         let mut journal = Journal::open(&self.directory)?;
         let result = work(&mut journal)?;
         Ok((journal, result))
+    }
+}
+
+fn byte_range(start: i64, len: i64) -> nix::libc::flock {
+    nix::libc::flock {
+        l_type: i16::try_from(nix::libc::F_WRLCK).unwrap_or(1),
+        l_whence: i16::try_from(nix::libc::SEEK_SET).unwrap_or(0),
+        l_start: start,
+        l_len: len,
+        l_pid: 0,
     }
 }
 

@@ -6,6 +6,7 @@
 
 use crate::address::Addresses;
 use crate::attachment::Attachment;
+use crate::dead;
 use crate::netlink::Netlink;
 use crate::pod_map::PodMap;
 use crate::request::Request;
@@ -18,7 +19,11 @@ pub(crate) fn run(request: &Request) -> Result<(), Failure> {
     let addresses = Addresses::open(&request.network)?;
     let _lock = addresses.lock(attachment)?;
     let mut pod_map = PodMap::open_if_pinned(&request.network.pin_dir)?;
-    undo(attachment, &addresses, pod_map.as_mut(), &mut Netlink::open()?)
+    let mut node = Netlink::open()?;
+    undo(attachment, &addresses, pod_map.as_mut(), &mut node)?;
+    // What cannot be removed now is left to the next one.
+    drop(dead::remove(attachment, &addresses, pod_map.as_mut(), &mut node));
+    Ok(())
 }
 
 /// Removes everything an ADD makes, in the reverse order, whichever part of it exists.

@@ -4,6 +4,7 @@
 //! request   environment and standard input → what is asked, for which attachment
 //! add       reserve addresses → veth pair → map entry → programs → addresses and routes; any failure is undone
 //! del       the same backwards, from (container id, interface) alone        gc: the same for every attachment not named
+//! dead      and for every attachment whose device is gone, whenever another one comes or goes
 //! check     compares all of it with what the runtime was told               status: could ADD work now?
 //! address   the addresses of this node's ranges, kept in a crash-safe journal
 //! veth      the devices; netlink: how the kernel is asked
@@ -18,6 +19,7 @@ mod add;
 mod address;
 mod attachment;
 mod check;
+mod dead;
 mod del;
 mod gc;
 mod grace_period;
@@ -36,26 +38,38 @@ use request::{Call, Request, Verb};
 use response::{Failure, Version};
 
 fn main() -> ExitCode {
-    let (version, outcome) = match Call::receive() {
-        Ok(call) => (call.version(), answer(&call)),
-        Err(failure) => (failure.version.unwrap_or_default(), Err(failure.error.into())),
+    let call = match Call::receive() {
+        Ok(call) => call,
+        Err(failure) => {
+            // Whoever asked in a way that is not understood may not listen either.
+            drop(response::write(&response::error(failure.version.unwrap_or_default(), &failure.error.into())));
+            return ExitCode::FAILURE;
+        }
     };
+    let outcome = answer(&call);
     let written = match &outcome {
         Ok(None) => Ok(()),
         Ok(Some(answer)) => response::write(answer),
-        Err(failure) => response::write(&response::error(version, failure)),
+        Err(failure) => response::write(&response::error(call.version(), failure)),
     };
+    if let (Call::Network { verb: Verb::Add, request }, Ok(_), Err(_)) = (&call, &outcome, &written) {
+        // The runtime was killed meanwhile. It knows of no interface, so it may never ask for its removal.
+        drop(perform(Verb::Del, request));
+    }
     if outcome.is_ok() && written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// What is written to standard output; nothing for verbs that have no result.
 fn answer(call: &Call) -> Result<Option<serde_json::Value>, Failure> {
-    let Call::Network { verb, request } = call else {
-        return Ok(Some(response::versions(call.version())));
-    };
-    let request: &Request = request;
+    match call {
+        Call::Network { verb, request } => perform(*verb, request),
+        Call::Versions { .. } => Ok(Some(response::versions(call.version()))),
+    }
+}
+
+fn perform(verb: Verb, request: &Request) -> Result<Option<serde_json::Value>, Failure> {
     if request.network.is_loopback() {
-        return loopback::run(*verb, request);
+        return loopback::run(verb, request);
     }
     let _expedited = match verb {
         Verb::Add | Verb::Del | Verb::Gc => Expedited::wish(&request.network.state_dir),

@@ -123,6 +123,41 @@ fn gc_keeps_what_is_named() {
     });
 }
 
+/// As a runtime leaves it that forgot what it had begun: the namespace is gone, and nobody calls DEL.
+#[test]
+fn what_lost_its_device_goes_when_another_comes_or_goes() {
+    on_a_node(|node| {
+        let range = json!(["10.9.0.0/30"]);
+        for verb in ["ADD", "DEL"] {
+            let dead = node.pod();
+            node.call("c1", "eth0", &dead).with("podCIDRs", range.clone()).add().success();
+            drop(dead);
+            node.until_no_device();
+            assert_eq!(node.entries(), 1);
+            let pod = node.pod();
+            // The only address of the range is free for it.
+            let other = node.call("c2", "eth0", &pod).with("podCIDRs", range.clone());
+            other.start(verb).finish().success();
+            let left = if verb == "ADD" { (1, 1, 2) } else { (0, 0, 0) };
+            assert_eq!((node.devices().len(), node.entries(), node.links()), left);
+            other.del().success();
+            node.assert_empty();
+        }
+    });
+}
+
+#[test]
+fn an_answer_that_nobody_reads_is_taken_back() {
+    on_a_node(|node| {
+        let pod = node.pod();
+        let call = node.call("c1", "eth0", &pod);
+        assert!(!call.add_unheard());
+        node.assert_empty();
+        call.add().success();
+        call.del().success();
+    });
+}
+
 #[test]
 fn asked_addresses_are_given() {
     on_a_node(|node| {

@@ -119,6 +119,15 @@ impl Node {
         }
     }
 
+    /// A namespace ends, and its devices with it, some time after its last process.
+    pub(crate) fn until_no_device(&self) {
+        let begin = std::time::Instant::now();
+        while !self.devices().is_empty() {
+            assert!(begin.elapsed().as_secs() < 20, "{:?} stay", self.devices());
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
     /// As after a restart of the machine.
     pub(crate) fn lose_pins(&self) {
         fs::remove_dir_all(self.pins().root()).expect("remove the pins");
@@ -238,6 +247,15 @@ impl Call {
 
     pub(crate) fn add(&self) -> Answer {
         self.start("ADD").finish()
+    }
+
+    /// ADD for a runtime that is dead when the answer comes. Whether it succeeds.
+    pub(crate) fn add_unheard(&self) -> bool {
+        let mut running = self.command("ADD");
+        let mut child = running.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start the plugin");
+        drop(child.stdout.take());
+        child.stdin.take().expect("its input").write_all(&self.input).expect("write its input");
+        child.wait().expect("the plugin's end").success()
     }
 
     pub(crate) fn del(&self) -> Answer {

@@ -1,0 +1,38 @@
+//! Attachments that ended without a DEL. From [`crate::add`] and [`crate::del`], of another attachment; to [`crate::del::undo`].
+//!
+//! A runtime that is killed while it reads the answer to ADD may know the sandbox and not that it has a network; containerd
+//! removes the namespace then, and calls no DEL. With the namespace went the device, which no attachment can do without: its
+//! addresses, entries and links serve nobody any more.
+
+use std::collections::HashSet;
+
+use crate::address::Addresses;
+use crate::attachment::Attachment;
+use crate::del;
+use crate::netlink::Netlink;
+use crate::pod_map::PodMap;
+use crate::response::Failure;
+use crate::veth;
+
+/// Removes what is left of every attachment but `own` whose device is gone and that nobody works on.
+pub(crate) fn remove(
+    own: &Attachment,
+    addresses: &Addresses,
+    mut pod_map: Option<&mut PodMap>,
+    node: &mut Netlink,
+) -> Result<(), Failure> {
+    let kept = addresses.all()?;
+    if kept.iter().all(|(attachment, _)| attachment == own) {
+        return Ok(());
+    }
+    let devices: HashSet<String> = veth::all(node)?.into_iter().map(|device| device.name).collect();
+    let gone = |attachment: &Attachment| attachment != own && !devices.contains(&attachment.device());
+    for (attachment, _) in kept.iter().filter(|(attachment, _)| gone(attachment)) {
+        // An ADD reserves before it makes the device, and holds the lock until both are there.
+        let Some(_lock) = addresses.try_lock(attachment)? else { continue };
+        if veth::find(node, &attachment.device())?.is_none() {
+            del::undo(attachment, addresses, pod_map.as_deref_mut(), node)?;
+        }
+    }
+    Ok(())
+}
