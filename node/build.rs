@@ -5,7 +5,8 @@ use std::process::Command;
 use std::{env, fs};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let protos = ["containerd", "containerd_images", "containerd_leases", "containerd_events", "health"];
+    let protos =
+        ["containerd", "containerd_images", "containerd_leases", "containerd_events", "containerd_tasks", "health"];
     let protos: Vec<String> = protos.iter().map(|name| format!("proto/{name}.proto")).collect();
     tonic_prost_build::configure().build_server(false).compile_protos(&protos, &["proto".to_owned()])?;
     pause()

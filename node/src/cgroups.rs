@@ -1,11 +1,14 @@
 //! Pod cgroups on every hierarchy the node has (v1 controllers, cgroup2, hybrids of both); from
 //! [`pod_worker`](crate::pod_worker); to the cgroup file systems. Performs IO.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Pod;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::pod::{self, Qos};
 use crate::spec::resources::{self, CPU_PERIOD_US, PodLimits};
@@ -77,19 +80,36 @@ impl Cgroups {
         Ok(())
     }
 
-    /// Removes the cgroups of a pod (whatever class it had), with what is left below them.
+    /// Removes the cgroups of a pod that has ended (whatever class it had), with what is left below them. A process that is left, too, is killed: a
+    /// runtime that was killed itself while it made a container may not know of it.
     ///
     /// # Errors
-    /// A group still has processes.
+    /// A group still has processes: those that were killed need a moment to end.
     pub fn remove_pod(&self, uid: &str) -> Result<(), CgroupError> {
         for hierarchy in &self.hierarchies {
             for class in ["", "burstable/", "besteffort/"] {
                 let path =
                     hierarchy.mount.join(format!("{}/kubepods/{class}pod{uid}", self.root).trim_start_matches('/'));
-                remove_tree(&path).map_err(failed("remove", &path))?;
+                if let Err(error) = remove_tree(&path) {
+                    kill_tree(&path);
+                    return Err(failed("remove", &path)(error));
+                }
             }
         }
         Ok(())
+    }
+
+    /// Kills what runs in groups of a pod's containers that the runtime does not have (`known` are the ids of those that it has): a runtime that was
+    /// killed while it made a container may have forgotten it. Only while none is being made for the pod.
+    pub fn kill_forgotten(&self, pod: &Pod, known: &HashSet<&str>) {
+        let Some(hierarchy) = self.hierarchies.iter().find(|hierarchy| hierarchy.is_used()) else { return };
+        let path = hierarchy.mount.join(self.pod_path(pod).trim_start_matches('/'));
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if container_id(&name).is_some_and(|id| !known.contains(id)) {
+                kill_tree(&entry.path());
+            }
+        }
     }
 
     /// UIDs of all pods that have a cgroup here.
@@ -221,6 +241,30 @@ fn remove_tree(path: &Path) -> io::Result<()> {
     }
 }
 
+/// The id in the name that a runtime gives a container's group: 64 hexadecimal digits, alone or after a prefix.
+fn container_id(group: &str) -> Option<&str> {
+    let id = group.rsplit('-').next()?;
+    let id = id.strip_suffix(".scope").unwrap_or(id);
+    (id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+}
+
+/// Kills every process of a group and the groups below it.
+fn kill_tree(path: &Path) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            kill_tree(&entry.path());
+        }
+    }
+    for line in fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default().lines() {
+        // 0 stands for processes of other process namespaces, and would mean our own group.
+        let Some(process) = line.parse().ok().filter(|number| *number > 0).map(Pid::from_raw) else { continue };
+        match kill(process, Signal::SIGKILL) {
+            Err(error) => tracing::debug!(%process, %error, "kill what is left in a cgroup"),
+            Ok(()) => tracing::info!(%process, path = %path.display(), "killed what was left in a cgroup"),
+        }
+    }
+}
+
 /// Hierarchies in the text of /proc/self/mountinfo; of several mounts of one hierarchy the first that shows its root.
 fn parse(mountinfo: &str) -> Vec<Hierarchy> {
     let mut hierarchies: Vec<Hierarchy> = Vec::new();
@@ -263,11 +307,54 @@ mod tests {
     }
 
     #[test]
+    fn groups_of_containers_have_their_ids() {
+        let id = "a1".repeat(32);
+        assert_eq!(container_id(&id), Some(id.as_str()));
+        assert_eq!(container_id(&format!("cri-containerd-{id}.scope")), Some(id.as_str()));
+        assert_eq!(container_id("init.scope"), None);
+    }
+
+    #[test]
     fn pods_live_in_their_class() {
         let cgroups = Cgroups { hierarchies: vec![], root: "/skep/n1".to_owned() };
         let pod: Pod = serde_json::from_value(serde_json::json!({"metadata": {"uid": "u1"},
             "spec": {"containers": [{"name": "a", "resources": {"requests": {"cpu": "1"}}}]}}))
         .unwrap();
         assert_eq!(cgroups.pod_path(&pod), "/skep/n1/kubepods/burstable/podu1");
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a process to be found")]
+    fn a_process_that_nobody_knows_ends_with_its_pod() {
+        if std::env::var_os("SKEP_TEST_ROOT").is_none() {
+            eprintln!("needs SKEP_TEST_ROOT=1 (set by `cargo xtask test` as root)");
+            return;
+        }
+        let root = format!("/skep-test-cgroups-{}", std::process::id());
+        let cgroups = Cgroups::discover(&root).unwrap();
+        let pod: Pod = serde_json::from_value(serde_json::json!({"metadata": {"uid": "u1"}})).unwrap();
+        cgroups.create_pod(&pod).unwrap();
+        let hierarchy = cgroups.hierarchies.iter().find(|hierarchy| hierarchy.is_used()).unwrap();
+        let directory = hierarchy.mount.join(cgroups.pod_path(&pod).trim_start_matches('/'));
+        let mut sleep = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let (known, forgotten) = ("1".repeat(64), "2".repeat(64));
+        fs::create_dir(directory.join(&known)).unwrap();
+        fs::write(directory.join(&known).join("cgroup.procs"), sleep.id().to_string()).unwrap();
+        cgroups.kill_forgotten(&pod, &HashSet::from([known.as_str()]));
+        assert!(sleep.try_wait().unwrap().is_none(), "it was spared");
+        fs::create_dir(directory.join(&forgotten)).unwrap();
+        fs::write(directory.join(&forgotten).join("cgroup.procs"), sleep.id().to_string()).unwrap();
+        cgroups.kill_forgotten(&pod, &HashSet::from([known.as_str()]));
+        assert!(!sleep.wait().unwrap().success(), "it was killed");
+
+        let mut sleep = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        fs::write(directory.join("cgroup.procs"), sleep.id().to_string()).unwrap();
+        cgroups.remove_pod("u1").unwrap_err();
+        assert!(!sleep.wait().unwrap().success(), "it was killed");
+        cgroups.remove_pod("u1").unwrap();
+        assert!(cgroups.pods().is_empty());
+        for hierarchy in &cgroups.hierarchies {
+            remove_tree(&hierarchy.mount.join(root.trim_start_matches('/'))).unwrap();
+        }
     }
 }

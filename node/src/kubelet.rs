@@ -33,6 +33,10 @@ pub struct RuntimeHealth {
     pub runtime_problem: Option<String>,
     /// Why the pod network is not ready; `None` when it is.
     pub network_problem: Option<String>,
+    /// How often the runtime was silent and answered again.
+    pub outages: u32,
+    /// It gave no answer to the last question; for a while that is no problem.
+    pub is_silent: bool,
 }
 
 /// A pod as the server and other parts see it.

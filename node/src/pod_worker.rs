@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::task::JoinError;
 
 use crate::actions::Verdicts;
 use crate::backoff::Backoff;
+use crate::cri::CriError;
 use crate::cri::observed::{Phase, PodState};
 use crate::events::Kind;
 use crate::kubelet::{Kubelet, PodView};
@@ -76,6 +78,8 @@ pub struct Worker {
     failures: u32,
     failure: Option<Failure>,
     status: PodStatus,
+    /// Held while the runtime makes something of the pod.
+    making: Arc<Mutex<()>>,
 }
 
 impl Worker {
@@ -102,6 +106,7 @@ impl Worker {
             failures: 0,
             failure: None,
             status,
+            making: Arc::default(),
         }
     }
 
@@ -114,6 +119,25 @@ impl Worker {
         self.finish().await;
         self.remove_traces().await;
         self.kubelet.pods.write().remove(&uid);
+    }
+
+    /// Lets a call that makes something of the pod come to its end, though the pod must end meanwhile: containerd that is interrupted
+    /// keeps a container that it can neither stop nor remove.
+    async fn make<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = Result<T, CriError>> + Send + 'static,
+    ) -> Result<T, CriError> {
+        let making = Arc::clone(&self.making).lock_owned().await;
+        let task = tokio::spawn(async move {
+            let _making = making;
+            call.await
+        });
+        match task.await.map_err(JoinError::try_into_panic) {
+            Ok(made) => made,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The kubelet stops.
+            Err(Err(_cancelled)) => std::future::pending().await,
+        }
     }
 
     fn pod(&self) -> Arc<Pod> {
@@ -181,7 +205,7 @@ impl Worker {
     }
 
     /// Reads the runtime's state anew, with probes and last words following it.
-    async fn observe(&mut self, terminates: bool) -> Result<(), crate::cri::CriError> {
+    async fn observe(&mut self, terminates: bool) -> Result<(), CriError> {
         let pod = self.pod();
         self.state = self.kubelet.runtime.observe(pod::uid(&pod), &self.state).await?;
         for container in self.state.containers.iter().filter(|container| container.phase == Phase::Exited) {

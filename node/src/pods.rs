@@ -19,7 +19,7 @@ use crate::kubelet::Kubelet;
 use crate::pod_source::{Change, Source};
 use crate::pod_worker::{Desired, Worker};
 use crate::relist::Seen;
-use crate::status_publisher;
+use crate::status_publisher::{self, Report, overwritten};
 use crate::{orphans, pod};
 
 /// Time between searches of the node for what is left of pods.
@@ -28,6 +28,8 @@ const SEARCH: Duration = Duration::from_secs(60);
 struct Handle {
     desired: watch::Sender<Desired>,
     wake: Arc<Notify>,
+    /// Shared with the worker.
+    report: watch::Sender<Option<Report>>,
     source: Source,
 }
 
@@ -101,6 +103,14 @@ impl Pods {
     fn applied(&mut self, source: Source, pod: Arc<Pod>) {
         let uid = pod::uid(&pod).to_owned();
         if let Some(handle) = self.workers.get(&uid) {
+            // Others may say that the pod is not ready, as the node life cycle does: only for as long as we do not.
+            handle.report.send_if_modified(|report| match report {
+                Some(report) if overwritten(&pod, &report.status) => {
+                    report.pod = Arc::clone(&pod);
+                    true
+                }
+                _ => false,
+            });
             handle.desired.send_if_modified(|desired| {
                 let changed = differs(&desired.pod, &pod) || desired.removed;
                 let version = desired.version + u64::from(changed);
@@ -138,12 +148,12 @@ impl Pods {
         let (sender, receiver) = watch::channel(desired);
         let (report, reports) = watch::channel(None);
         let wake = Arc::new(Notify::new());
-        let worker = Worker::new(Arc::clone(&self.kubelet), receiver, Arc::clone(&wake), report);
+        let worker = Worker::new(Arc::clone(&self.kubelet), receiver, Arc::clone(&wake), report.clone());
         if let Some(client) = self.kubelet.client.clone() {
             let mirrors = self.kubelet.mirrors.subscribe();
             tokio::spawn(status_publisher::publish(client, reports, mirrors));
         }
-        self.workers.insert(uid.clone(), Handle { desired: sender, wake, source });
+        self.workers.insert(uid.clone(), Handle { desired: sender, wake, report, source });
         self.running.spawn(async move {
             Box::pin(worker.run()).await;
             uid

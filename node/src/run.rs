@@ -48,6 +48,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let (health_sender, health) = watch::channel(RuntimeHealth {
         runtime_problem: Some("container runtime status check may not have completed yet".to_owned()),
         network_problem: Some("container runtime status check may not have completed yet".to_owned()),
+        ..RuntimeHealth::default()
     });
     let tasks = TaskTracker::new();
     let services = client.clone().map(|client| watch_services(client, &tasks, &stop));

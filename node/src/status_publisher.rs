@@ -1,5 +1,6 @@
-//! Brings pod statuses to the API: one task per pod, the latest report wins, unchanged ones are not sent; from
-//! [`pod_worker`](crate::pod_worker); to the API. Performs IO.
+//! Brings pod statuses to the API; from [`pod_worker`](crate::pod_worker) and [`pods`](crate::pods). Performs IO.
+//!
+//! One task per pod: the latest report wins, unchanged ones are not sent, and what others write over one is written over again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,15 +71,15 @@ async fn send(client: &Client, report: &Report, sent: &mut Option<Sent>) -> Resu
         None => pod.status.as_ref().filter(|_| !pod::is_static(pod)),
     };
     // The object may be older than what was sent; one that is not shows whether somebody wrote over it.
-    let fresh = sent.as_ref().is_some_and(|sent| sent.seen != pod.metadata.resource_version);
+    let fresh = sent.as_ref().is_some_and(|sent| is_newer(&pod.metadata.resource_version, &sent.written));
     if known != Some(&report.status) || (fresh && overwritten(pod, &report.status)) {
         let patch = patch(pod, known, &report.status);
-        let now = Sent { status: report.status.clone(), seen: pod.metadata.resource_version.clone() };
+        let now = |written| Some(Sent { status: report.status.clone(), written });
         match pods.patch_status(pod::name(pod), &PatchParams::default(), &Patch::Strategic(patch)).await {
-            Ok(_) => *sent = Some(now),
+            Ok(answer) => *sent = now(answer.metadata.resource_version),
             // Gone, or another pod of that name by now: nothing to report on. A static pod's mirror will come.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) && !pod::is_static(pod) => {
-                *sent = Some(now);
+                *sent = now(pod.metadata.resource_version.clone());
             }
             Err(error) => return Err(error),
         }
@@ -95,14 +96,23 @@ async fn send(client: &Client, report: &Report, sent: &mut Option<Sent>) -> Resu
     Ok(())
 }
 
-/// What was sent last, and which version of the object was known then.
+/// What was sent last, and the version of the object with it.
 struct Sent {
     status: PodStatus,
-    seen: Option<String>,
+    written: Option<String>,
+}
+
+/// Whether one version of an object came after another one.
+fn is_newer(version: &Option<String>, other: &Option<String>) -> bool {
+    let number = |version: &Option<String>| version.as_ref().and_then(|text| text.parse::<u64>().ok());
+    match (number(version), number(other)) {
+        (Some(version), Some(other)) => version > other,
+        _ => version != other,
+    }
 }
 
 /// Whether a condition of ours, or the phase, is not as we reported it.
-fn overwritten(pod: &Pod, status: &PodStatus) -> bool {
+pub fn overwritten(pod: &Pod, status: &PodStatus) -> bool {
     let Some(api) = pod.status.as_ref().filter(|_| !pod::is_static(pod)) else { return false };
     let same = |own: &PodCondition| {
         let found = api.conditions.iter().flatten().find(|condition| condition.type_ == own.type_);
@@ -151,6 +161,14 @@ mod tests {
     use k8s_openapi::api::core::v1::PodIP;
 
     use super::*;
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        let version = |text: &str| Some(text.to_owned());
+        assert!(is_newer(&version("10"), &version("9")) && !is_newer(&version("9"), &version("10")));
+        assert!(!is_newer(&version("9"), &version("9")));
+        assert!(is_newer(&version("b"), &version("a")) && is_newer(&version("1"), &None));
+    }
 
     #[test]
     fn patches_name_what_vanished() {

@@ -41,6 +41,7 @@ struct Stage<'a> {
     loads: Vec<Load>,
     asking: Vec<String>,
     steady: Vec<Pod>,
+    silences: String,
 }
 
 pub(crate) fn at_any_moment(cluster: &Cluster) -> anyhow::Result<()> {
@@ -68,6 +69,12 @@ pub(crate) fn at_any_moment(cluster: &Cluster) -> anyhow::Result<()> {
         eprintln!("requests: {said}");
     }
     Ok(())
+}
+
+/// How often which node was said to be not ready: each is before its network is set up.
+fn silences(cluster: &Cluster) -> anyhow::Result<String> {
+    let columns = "custom-columns=:.involvedObject.name,:.count";
+    cluster.get(&["get", "events", "-A", "--field-selector", "reason=NodeNotReady", "-o", columns])
 }
 
 /// Addresses that a node sends new connections of a Service to.
@@ -103,7 +110,8 @@ impl<'a> Stage<'a> {
         cluster.get(&["wait", "--for=condition=Ready", "pod", "-l", "app=asking", "--timeout=30s"])?;
         let loads = vec![cluster.load(first, &steady)?, cluster.load(last, &rolling)?];
         let steady = holdings::pods(cluster, "app in (steady, asking)")?;
-        Ok(Self { cluster, loads, asking: vec!["asks-steady".to_owned(), "asks-rolling".to_owned()], steady })
+        let asking = vec!["asks-steady".to_owned(), "asks-rolling".to_owned()];
+        Ok(Self { cluster, loads, asking, steady, silences: silences(cluster)? })
     }
 
     /// Something that makes the components work.
@@ -236,9 +244,8 @@ impl<'a> Stage<'a> {
             said.push(format!("node: {}", load.finish()?));
         }
         // No component was away for long: a node that is not ready takes its pods out of their Services.
-        let lost =
-            self.cluster.get(&["get", "events", "-A", "--field-selector", "reason=NodeNotReady", "-o", "name"])?;
-        ensure!(lost.is_empty(), "nodes were not ready meanwhile: {lost}");
+        let silences = silences(self.cluster)?;
+        ensure!(silences == self.silences, "nodes were not ready as often as:\n{}\nnow\n{silences}", self.silences);
         for pod in &self.asking {
             said.push(format!("pod: {}", self.cluster.get(&["logs", pod, "--tail=1"])?.trim()));
         }

@@ -4,10 +4,15 @@
 use std::time::Duration;
 
 use super::Worker;
+use crate::cri::CriError;
+use crate::image::containerd::Containerd;
 use crate::pod;
 
 /// Pause between attempts.
 const RETRY: Duration = Duration::from_secs(2);
+/// Attempts to remove what the runtime knows: before the pod's end is reported, which only tells that nothing runs, and after.
+const FEW: u32 = 3;
+const MANY: u32 = 30;
 
 impl Worker {
     /// Frees volumes and cgroup; tries until it succeeds.
@@ -43,7 +48,7 @@ impl Worker {
                 return;
             }
             if desired.pod.metadata.deletion_timestamp.is_some() {
-                self.remove_from_runtime().await;
+                self.remove_from_runtime(FEW).await;
             }
             self.send(true);
             let seen = desired.version;
@@ -54,7 +59,7 @@ impl Worker {
 
     /// Removes what the runtime still knows, and the logs.
     pub(super) async fn remove_traces(&mut self) {
-        self.remove_from_runtime().await;
+        self.remove_from_runtime(MANY).await;
         let pod = self.pod();
         let logs = self.kubelet.directories.pod_logs(&pod);
         match std::fs::remove_dir_all(&logs) {
@@ -65,9 +70,9 @@ impl Worker {
         }
     }
 
-    async fn remove_from_runtime(&mut self) {
+    async fn remove_from_runtime(&mut self, attempts: u32) {
         let pod = self.pod();
-        for _ in 0..30 {
+        for _ in 0..attempts {
             match self.try_remove_from_runtime(pod::uid(&pod)).await {
                 Ok(()) => return,
                 Err(error) => tracing::warn!(pod = pod::formatted(&pod), %error, "remove containers"),
@@ -76,14 +81,30 @@ impl Worker {
         }
     }
 
-    async fn try_remove_from_runtime(&mut self, uid: &str) -> Result<(), crate::cri::CriError> {
-        for container in self.kubelet.runtime.list_containers(Some(uid)).await? {
-            self.kubelet.runtime.remove_container(&container.id).await?;
+    async fn try_remove_from_runtime(&self, uid: &str) -> Result<(), CriError> {
+        let runtime = &self.kubelet.runtime;
+        for container in runtime.list_containers(Some(uid)).await? {
+            let removed = runtime.remove_container(&container.id).await;
+            self.delete_task_after(&removed, &container.id).await;
+            removed?;
         }
-        for sandbox in self.kubelet.runtime.list_sandboxes(Some(uid)).await? {
-            self.kubelet.runtime.stop_sandbox(&sandbox.id).await?;
-            self.kubelet.runtime.remove_sandbox(&sandbox.id).await?;
+        for sandbox in runtime.list_sandboxes(Some(uid)).await? {
+            runtime.stop_sandbox(&sandbox.id).await?;
+            let removed = runtime.remove_sandbox(&sandbox.id).await;
+            self.delete_task_after(&removed, &sandbox.id).await;
+            removed?;
         }
         Ok(())
+    }
+
+    /// containerd that was interrupted while it started a container has a task for it that its CRI does not know, and that bars its
+    /// removal until somebody deletes it.
+    async fn delete_task_after(&self, removed: &Result<(), CriError>, id: &str) {
+        if removed.is_ok() {
+            return;
+        }
+        if let Err(status) = Containerd::new(self.kubelet.runtime.socket()).delete_task(id).await {
+            tracing::debug!(id, %status, "delete the task");
+        }
     }
 }

@@ -103,13 +103,15 @@ impl Worker {
             waiting("CreateContainerConfigError", format!("create {}: {error}", log_directory.display()))
         })?;
         let description = container_config(pod, role, container, parts);
-        let id = kubelet
-            .runtime
-            .create_container(sandbox_id, description, config.clone())
+        let (runtime, sandbox, config) = (kubelet.runtime.clone(), sandbox_id.to_owned(), config.clone());
+        let id = self
+            .make(async move { runtime.create_container(&sandbox, description, config).await })
             .await
             .map_err(|error| waiting("CreateContainerError", message(&error)))?;
         kubelet.events.pod(pod, Some(name), Kind::Normal, "Created", format!("Created container: {name}"));
-        kubelet.runtime.start_container(&id).await.map_err(|error| waiting("RunContainerError", message(&error)))?;
+        let (runtime, created) = (kubelet.runtime.clone(), id.clone());
+        let start = self.make(async move { runtime.start_container(&created).await });
+        start.await.map_err(|error| waiting("RunContainerError", message(&error)))?;
         kubelet.events.pod(pod, Some(name), Kind::Normal, "Started", format!("Started container {name}"));
         self.post_start(pod, container, &id).await
     }

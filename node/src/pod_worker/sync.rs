@@ -33,6 +33,9 @@ impl Worker {
             tracing::warn!(pod = pod::formatted(&pod), %error, "read state from the runtime");
             return self.hold();
         }
+        let sandboxes = self.state.sandboxes.iter().map(|sandbox| sandbox.id.as_str());
+        let known = sandboxes.chain(self.state.containers.iter().map(|container| container.id.as_str()));
+        self.kubelet.cgroups.kill_forgotten(&pod, &known.collect());
         let deadline = self.deadline(&pod);
         if deadline.is_some_and(|left| left.is_zero()) {
             let message = "Pod was active on the node longer than the specified deadline";
@@ -169,7 +172,8 @@ impl Worker {
         }
         let started = match self.runtime_handler(pod).await {
             Ok(handler) => {
-                let run = self.kubelet.runtime.run_sandbox(config.clone(), &handler).await;
+                let (runtime, config) = (self.kubelet.runtime.clone(), config.clone());
+                let run = self.make(async move { runtime.run_sandbox(config, &handler).await }).await;
                 run.map(drop).map_err(|error| error.to_string())
             }
             Err(error) => Err(error),

@@ -105,6 +105,7 @@ impl Worker {
     /// Stops everything of the pod, again and again until nothing runs.
     pub(super) async fn terminate(&mut self) {
         let hooks = HooksRun::default();
+        drop(self.making.lock().await);
         loop {
             if let Err(error) = self.observe(true).await {
                 tracing::warn!(pod = pod::formatted(&self.pod()), %error, "read state from the runtime");
