@@ -3,7 +3,7 @@
 use crate::cluster::{Cluster, patched};
 use crate::informer::Watched;
 use crate::object_key::ObjectKey;
-use crate::owners::controller_reference;
+use crate::owners::{Claim, controller_reference};
 use crate::sync::{SyncError, ignore_missing, is_code};
 use k8s_openapi::NamespaceResourceScope;
 use kube::Resource;
@@ -11,8 +11,26 @@ use kube::api::Patch;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+/// Adopts and releases as claimed; answers what is the owner's then.
+pub async fn settle<K, O>(cluster: &Cluster, claim: Claim<K>, owner: &O) -> Result<Vec<Arc<K>>, SyncError>
+where
+    K: Watched + Resource<Scope = NamespaceResourceScope>,
+    O: Watched + Resource<Scope = NamespaceResourceScope>,
+{
+    let mut owned = claim.owned;
+    if !claim.adopt.is_empty() && may_adopt(cluster, owner).await? {
+        for orphan in claim.adopt {
+            owned.extend(adopt(cluster, &*orphan, owner).await?);
+        }
+    }
+    for object in claim.release {
+        release(cluster, &*object, owner.meta().uid.as_deref().unwrap_or_default()).await?;
+    }
+    Ok(owned)
+}
+
 /// Makes `owner` the controller of an orphan; `None` when the orphan is gone.
-pub async fn adopt<K, O>(cluster: &Cluster, object: &K, owner: &O) -> Result<Option<Arc<K>>, SyncError>
+async fn adopt<K, O>(cluster: &Cluster, object: &K, owner: &O) -> Result<Option<Arc<K>>, SyncError>
 where
     K: Watched + Resource<Scope = NamespaceResourceScope>,
     O: Resource<DynamicType = ()>,
@@ -25,7 +43,7 @@ where
 }
 
 /// Ends the control of the owner with this uid over an object.
-pub async fn release<K>(cluster: &Cluster, object: &K, owner_uid: &str) -> Result<(), SyncError>
+async fn release<K>(cluster: &Cluster, object: &K, owner_uid: &str) -> Result<(), SyncError>
 where
     K: Watched + Resource<Scope = NamespaceResourceScope>,
 {
@@ -37,7 +55,7 @@ where
 }
 
 /// Whether the owner may still adopt: the cache may not know yet that it is going or was replaced.
-pub async fn may_adopt<O>(cluster: &Cluster, owner: &O) -> Result<bool, SyncError>
+async fn may_adopt<O>(cluster: &Cluster, owner: &O) -> Result<bool, SyncError>
 where
     O: Watched + Resource<Scope = NamespaceResourceScope>,
 {

@@ -1,6 +1,6 @@
 //! DaemonSets: one pod on each node that they belong to. From nodes and pods; through [`plan`] (pure) to pods and status.
 
-use crate::adoption::{adopt, may_adopt, release};
+use crate::adoption::settle;
 use crate::cluster::{Cluster, controller_object, written};
 use crate::expectations::Expectations;
 use crate::history::{self, hash_of};
@@ -183,20 +183,7 @@ impl DaemonSetController {
     }
 
     async fn claim_pods(&self, set: &Arc<DaemonSet>, selector: &Selector) -> Result<Vec<Arc<Pod>>, SyncError> {
-        let uid = set.metadata.uid.as_deref().unwrap_or_default();
-        let informer = &self.cluster.informers.pods;
-        let mut candidates = informer.owned_by(uid);
-        candidates.extend(informer.orphans_in(set.metadata.namespace.as_deref().unwrap_or_default()));
-        let claim = claim(candidates, uid, false, selector);
-        let mut pods = claim.owned;
-        if !claim.adopt.is_empty() && may_adopt(&self.cluster, &**set).await? {
-            for orphan in claim.adopt {
-                pods.extend(adopt(&self.cluster, &*orphan, &**set).await?);
-            }
-        }
-        for pod in claim.release {
-            release(&self.cluster, &*pod, uid).await?;
-        }
-        Ok(pods)
+        let candidates = self.cluster.informers.pods.claimable_by(&set.metadata);
+        settle(&self.cluster, claim(candidates, &set.metadata, selector), &**set).await
     }
 }

@@ -6,7 +6,7 @@
 //!     revision · create · scale · clean up · status
 //! ```
 
-use crate::adoption::{adopt, may_adopt, release};
+use crate::adoption::settle;
 use crate::cluster::{Cluster, controller_object, now, patched, written};
 use crate::informer::Change;
 use crate::label_match::Selector;
@@ -123,21 +123,8 @@ impl DeploymentController {
         deployment: &Arc<Deployment>,
         selector: &Selector,
     ) -> Result<Vec<Arc<ReplicaSet>>, SyncError> {
-        let informer = &self.cluster.informers.replica_sets;
-        let uid = deployment.metadata.uid.as_deref().unwrap_or_default();
-        let mut candidates = informer.owned_by(uid);
-        candidates.extend(informer.orphans_in(deployment.metadata.namespace.as_deref().unwrap_or_default()));
-        let claim = claim(candidates, uid, deployment.metadata.deletion_timestamp.is_some(), selector);
-        let mut sets = claim.owned;
-        if !claim.adopt.is_empty() && may_adopt(&self.cluster, &**deployment).await? {
-            for set in claim.adopt {
-                sets.extend(adopt(&self.cluster, &*set, &**deployment).await?);
-            }
-        }
-        for set in claim.release {
-            release(&self.cluster, &*set, uid).await?;
-        }
-        Ok(sets)
+        let candidates = self.cluster.informers.replica_sets.claimable_by(&deployment.metadata);
+        settle(&self.cluster, claim(candidates, &deployment.metadata, selector), &**deployment).await
     }
 
     fn old_pods_run(&self, rollout: &Rollout<'_>) -> bool {

@@ -1,12 +1,12 @@
 //! Revisions of StatefulSets and DaemonSets, kept as ControllerRevisions (kubectl reads them for history and undo). From
 //! templates; to the controllers. The decision ([`choose`]) is pure.
 
-use crate::adoption::{adopt, may_adopt};
+use crate::adoption::settle;
 use crate::cluster::{Cluster, patched, written};
 use crate::informer::Watched;
 use crate::label_match::Selector;
 use crate::object_key::ObjectKey;
-use crate::owners::{claim, controller_reference};
+use crate::owners::{Claim, claim, controller_reference};
 use crate::sync::{SyncError, has_reason, ignore_missing};
 use crate::template_hash::hash;
 use k8s_openapi::NamespaceResourceScope;
@@ -81,17 +81,10 @@ pub async fn revisions<O>(
 where
     O: Watched + Resource<Scope = NamespaceResourceScope>,
 {
-    let informer = &cluster.informers.controller_revisions;
-    let uid = owner.meta().uid.as_deref().unwrap_or_default();
-    let mut candidates = informer.owned_by(uid);
-    candidates.extend(informer.orphans_in(owner.meta().namespace.as_deref().unwrap_or_default()));
-    let claim = claim(candidates, uid, owner.meta().deletion_timestamp.is_some(), selector);
-    let mut revisions = claim.owned;
-    if !claim.adopt.is_empty() && may_adopt(cluster, owner).await? {
-        for orphan in claim.adopt {
-            revisions.extend(adopt(cluster, &*orphan, owner).await?);
-        }
-    }
+    let candidates = cluster.informers.controller_revisions.claimable_by(owner.meta());
+    // Those that no longer match stay with their owner.
+    let claim = Claim { release: Vec::new(), ..claim(candidates, owner.meta(), selector) };
+    let mut revisions = settle(cluster, claim, owner).await?;
     revisions.sort_by(|a, b| a.revision.cmp(&b.revision).then_with(|| name_of(a).cmp(name_of(b))));
     Ok(revisions)
 }

@@ -3,6 +3,7 @@
 use crate::object_key::ObjectKey;
 use crate::store::{IndexBy, Store};
 use futures::{StreamExt as _, TryStreamExt as _, pin_mut};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Resource};
 use parking_lot::RwLock;
@@ -93,9 +94,12 @@ impl<K: Watched> Informer<K> {
         self.store.read().owned_by(uid)
     }
 
-    /// See [`Store::orphans_in`].
-    pub fn orphans_in(&self, namespace: &str) -> Vec<Arc<K>> {
-        self.store.read().orphans_in(namespace)
+    /// The objects of an owner, and the orphans of its namespace.
+    pub fn claimable_by(&self, owner: &ObjectMeta) -> Vec<Arc<K>> {
+        let store = self.store.read();
+        let mut candidates = store.owned_by(owner.uid.as_deref().unwrap_or_default());
+        candidates.extend(store.orphans_in(owner.namespace.as_deref().unwrap_or_default()));
+        candidates
     }
 
     /// See [`Store::indexed`].

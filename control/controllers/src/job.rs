@@ -2,7 +2,7 @@
 //!
 //! Each pod carries a finalizer until its end is counted, so none is counted twice or missed.
 
-use crate::adoption::{adopt, may_adopt};
+use crate::adoption::settle;
 use crate::cluster::{Cluster, controller_object, now, patched, written};
 use crate::expectations::Expectations;
 use crate::informer::Change;
@@ -105,6 +105,9 @@ impl JobController {
             }
             Some(_) => {}
             None => {
+                if change.new.is_some() && pods::is_tracked(pod) {
+                    lost.add(ObjectKey::of(&**pod));
+                }
                 for job in jobs.in_namespace(pod.metadata.namespace.as_deref().unwrap_or_default()) {
                     let selector = Selector::of(job.spec.as_ref().and_then(|spec| spec.selector.as_ref()));
                     if selector.matches(pod.metadata.labels.as_ref()) {
@@ -210,18 +213,8 @@ impl JobController {
     }
 
     async fn claim_pods(&self, job: &Arc<Job>) -> Result<Vec<Arc<Pod>>, SyncError> {
-        let uid = job.metadata.uid.as_deref().unwrap_or_default();
         let selector = Selector::of(job.spec.as_ref().and_then(|spec| spec.selector.as_ref()));
-        let informer = &self.cluster.informers.pods;
-        let mut candidates = informer.owned_by(uid);
-        candidates.extend(informer.orphans_in(job.metadata.namespace.as_deref().unwrap_or_default()));
-        let claim = claim(candidates, uid, job.metadata.deletion_timestamp.is_some(), &selector);
-        let mut pods = claim.owned;
-        if !claim.adopt.is_empty() && may_adopt(&self.cluster, &**job).await? {
-            for orphan in claim.adopt {
-                pods.extend(adopt(&self.cluster, &*orphan, &**job).await?);
-            }
-        }
-        Ok(pods)
+        let candidates = self.cluster.informers.pods.claimable_by(&job.metadata);
+        settle(&self.cluster, claim(candidates, &job.metadata, &selector), &**job).await
     }
 }

@@ -39,13 +39,13 @@ pub struct Claim<K> {
     pub release: Vec<Arc<K>>,
 }
 
-/// Sorts candidates (objects owned by `owner_uid`, and orphans of its namespace) into owned, to adopt and to release.
+/// Sorts candidates (objects owned by `owner`, and orphans of its namespace) into owned, to adopt and to release.
 pub fn claim<K: Resource>(
     candidates: impl IntoIterator<Item = Arc<K>>,
-    owner_uid: &str,
-    owner_deleting: bool,
+    owner: &ObjectMeta,
     selector: &Selector,
 ) -> Claim<K> {
+    let (owner_uid, owner_deleting) = (owner.uid.as_deref().unwrap_or_default(), owner.deletion_timestamp.is_some());
     let mut claim = Claim { owned: Vec::new(), adopt: Vec::new(), release: Vec::new() };
     for object in candidates {
         let meta = object.meta();

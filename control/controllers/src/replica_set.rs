@@ -5,7 +5,7 @@
 //! pod, owner events → queue → claim pods (adopt, release) → plan (create n | delete these) → pods → status
 //! ```
 
-use crate::adoption::{adopt, may_adopt, release};
+use crate::adoption::settle;
 use crate::cluster::{Cluster, controller_object, now};
 use crate::expectations::Expectations;
 use crate::informer::{Change, Informer};
@@ -156,21 +156,9 @@ impl<O: ReplicaOwner> ReplicaController<O> {
 
     /// The active pods of the owner, after adopting and releasing.
     async fn claim_pods(&self, owner: &O, target: &Target) -> Result<Vec<Arc<Pod>>, SyncError> {
-        let informer = &self.cluster.informers.pods;
-        let mut candidates = informer.owned_by(&target.uid);
-        candidates.extend(informer.orphans_in(&target.key.namespace));
-        let candidates = candidates.into_iter().filter(|pod| pod_state::is_active(pod));
-        let claim = claim(candidates, &target.uid, target.deleting, &target.selector);
-        let mut pods = claim.owned;
-        if !claim.adopt.is_empty() && may_adopt(&self.cluster, owner).await? {
-            for pod in claim.adopt {
-                pods.extend(adopt(&self.cluster, &*pod, owner).await?);
-            }
-        }
-        for pod in claim.release {
-            release(&self.cluster, &*pod, &target.uid).await?;
-        }
-        Ok(pods)
+        let mut candidates = self.cluster.informers.pods.claimable_by(owner.meta());
+        candidates.retain(|pod| pod_state::is_active(pod));
+        settle(&self.cluster, claim(candidates, owner.meta(), &target.selector), owner).await
     }
 
     async fn manage(&self, owner: &O, target: &Target, pods: &[Arc<Pod>]) -> Result<(), plan::Failure> {

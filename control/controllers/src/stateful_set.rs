@@ -1,7 +1,7 @@
 //! StatefulSets: pods with names, volumes and an order that stay. From informers; through [`plan`] (pure) to pods, claims
 //! and status.
 
-use crate::adoption::{adopt, may_adopt, release};
+use crate::adoption::settle;
 use crate::cluster::{Cluster, controller_object, written};
 use crate::expectations::Expectations;
 use crate::history::{self, name_of, template_of};
@@ -121,23 +121,10 @@ impl StatefulSetController {
     }
 
     async fn claim_pods(&self, set: &Arc<StatefulSet>, selector: &Selector) -> Result<Vec<Arc<Pod>>, SyncError> {
-        let uid = set.metadata.uid.as_deref().unwrap_or_default();
         let name = set.metadata.name.as_deref().unwrap_or_default();
-        let informer = &self.cluster.informers.pods;
-        let mut candidates = informer.owned_by(uid);
-        candidates.extend(informer.orphans_in(set.metadata.namespace.as_deref().unwrap_or_default()));
+        let mut candidates = self.cluster.informers.pods.claimable_by(&set.metadata);
         candidates.retain(|pod| identity::ordinal(name, pod).is_some());
-        let claim = claim(candidates, uid, set.metadata.deletion_timestamp.is_some(), selector);
-        let mut pods = claim.owned;
-        if !claim.adopt.is_empty() && may_adopt(&self.cluster, &**set).await? {
-            for orphan in claim.adopt {
-                pods.extend(adopt(&self.cluster, &*orphan, &**set).await?);
-            }
-        }
-        for pod in claim.release {
-            release(&self.cluster, &*pod, uid).await?;
-        }
-        Ok(pods)
+        settle(&self.cluster, claim(candidates, &set.metadata, selector), &**set).await
     }
 
     async fn write_status(&self, set: &StatefulSet, status: StatefulSetStatus) -> Result<(), SyncError> {
