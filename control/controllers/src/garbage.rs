@@ -17,6 +17,7 @@ use crate::work_queue::WorkQueue;
 use futures::{StreamExt as _, pin_mut};
 use graph::{FOREGROUND, Graph, Identity, ORPHAN, Observed, Owner, Tie, Todo};
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, DynamicObject, Patch, Preconditions, PropagationPolicy};
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -26,10 +27,12 @@ use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+use ties::Ties;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 pub mod graph;
+pub mod ties;
 
 const NAME: &str = "garbage-collector-controller";
 /// Objects that are checked at once.
@@ -141,7 +144,7 @@ impl GarbageCollector {
         }
     }
 
-    fn observe(&self, resource: &Resource, meta: &Meta) -> String {
+    fn observe(&self, resource: &Arc<Resource>, meta: &ObjectMeta) -> String {
         let observed = observed(resource, meta);
         let uid = observed.uid.clone();
         let todo = self.graph.lock().observe(observed);
@@ -206,7 +209,7 @@ impl GarbageCollector {
             self.gone(uid);
             return Ok(());
         }
-        self.observe(&tie.id.resource, &live);
+        self.observe(&tie.id.resource, &live.metadata);
         let Some(tie) = self.graph.lock().tie(uid) else { return Ok(()) };
         let verdict = self.verdict(&tie).await?;
         if tie.deleting || verdict.is_nothing() {
@@ -377,13 +380,12 @@ fn owners_json(live: &Meta, keep: impl Fn(&str) -> bool) -> Value {
     json!(owners.filter(|owner| keep(&owner.uid)).collect::<Vec<_>>())
 }
 
-fn observed(resource: &Resource, meta: &Meta) -> Observed {
-    let meta = &meta.metadata;
+fn observed(resource: &Arc<Resource>, meta: &ObjectMeta) -> Observed {
     let has = |finalizer: &str| meta.finalizers.iter().flatten().any(|name| name == finalizer);
     Observed {
         uid: meta.uid.clone().unwrap_or_default(),
         id: Identity {
-            resource: Arc::new(resource.clone()),
+            resource: Arc::clone(resource),
             namespace: meta.namespace.clone().unwrap_or_default(),
             name: meta.name.clone().unwrap_or_default(),
         },
@@ -411,7 +413,8 @@ async fn follow(
     listed: watch::Sender<bool>,
     stop: CancellationToken,
 ) {
-    let api: Api<Meta> = Api::all_with(collector.cluster.client.clone(), &resource.api);
+    let resource = Arc::new(resource);
+    let api: Api<Ties> = Api::all_with(collector.cluster.client.clone(), &resource.api);
     let stream = watcher(api, watcher::Config::default()).default_backoff();
     pin_mut!(stream);
     let mut known: HashSet<String> = HashSet::new();
@@ -432,7 +435,7 @@ async fn follow(
             }
             Some(Ok(watcher::Event::Init)) => listing = Some(HashSet::new()),
             Some(Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object))) => {
-                let uid = collector.observe(&resource, &object);
+                let uid = collector.observe(&resource, &object.metadata);
                 if let Some(listing) = &mut listing {
                     listing.insert(uid.clone());
                 }
