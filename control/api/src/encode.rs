@@ -8,12 +8,7 @@ use crate::schema::ObjectType;
 /// Canonical JSON: sorted keys, no spaces.
 #[must_use]
 pub fn to_json(object: &Value) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(1024);
-    // Writing a value to memory does not fail.
-    match serde_json::to_writer(&mut bytes, object) {
-        Ok(()) => bytes,
-        Err(_) => object.to_string().into_bytes(),
-    }
+    serde_json::to_vec(object).expect("a JSON value has no keys but strings, and memory takes all that is written")
 }
 
 /// YAML.

@@ -24,7 +24,9 @@ impl Path {
     /// `self.name`; `name` may hold dots.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
+        let dot = if self.0.is_empty() { "" } else { "." };
+        // Rules name paths by the hundred, mostly for nothing: this costs a third of `format!`.
+        Self([self.0.as_str(), dot, name].concat())
     }
 
     /// `self[index]`.

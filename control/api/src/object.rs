@@ -122,8 +122,8 @@ pub fn prepare_update(kind: &Kind, part: Part<'_>, new: &mut Value, old: &Value)
     }
     kind.strategy.prepare_for_update(part, new, old);
     canonical::canonicalize(kind.schema.get(), new);
-    let counts = part != Part::Status && kind.strategy.has_generation();
-    if counts && kind.strategy.generation_fields().iter().any(|f| new.get(*f) != old.get(*f)) {
+    let counts = kind.strategy.has_generation();
+    if counts && kind.strategy.generation_fields(part).iter().any(|f| new.get(*f) != old.get(*f)) {
         let next = meta::generation(old) + 1;
         meta::metadata_mut(new).insert("generation".to_owned(), Value::from(next));
     }

@@ -123,9 +123,9 @@ pub trait Strategy: Send + Sync + std::fmt::Debug {
         false
     }
 
-    /// Top-level fields whose change bumps the generation.
-    fn generation_fields(&self) -> &'static [&'static str] {
-        &["spec"]
+    /// Top-level fields whose change by a write to this part bumps the generation.
+    fn generation_fields(&self, part: Part<'_>) -> &'static [&'static str] {
+        if part == Part::Status { &[] } else { &["spec"] }
     }
 
     /// Whether PUT and apply of an absent object create it.

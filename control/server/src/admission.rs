@@ -94,8 +94,7 @@ pub trait Lister: Send + Sync {
         pods
     }
     /// The role bindings of a namespace (empty: the cluster's) that may name the user; others may be among them.
-    fn bindings(&self, user: &User, namespace: &str) -> Vec<Arc<Value>> {
-        let _ = user;
+    fn bindings(&self, _user: &User, namespace: &str) -> Vec<Arc<Value>> {
         let plural = if namespace.is_empty() { "clusterrolebindings" } else { "rolebindings" };
         self.list("rbac.authorization.k8s.io", plural, namespace)
     }

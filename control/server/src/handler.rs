@@ -29,7 +29,7 @@ pub async fn handle(api: Arc<Api>, request: http::Request<Body>, connection: Con
     let path = query::decode(parts.uri.path(), false);
     let info = Arc::new(RequestInfo::new(&parts.method, &path, &query));
     let warnings = Arc::<Warnings>::default();
-    let mut request = Request {
+    let mut request = Box::new(Request {
         upgrade: parts.extensions.remove::<hyper::upgrade::OnUpgrade>(),
         method: parts.method,
         uri: parts.uri,
@@ -41,7 +41,7 @@ pub async fn handle(api: Arc<Api>, request: http::Request<Body>, connection: Con
         body: Mutex::new(Some(body)),
         warnings: Arc::clone(&warnings),
         max_body_bytes: api.limits.max_body_bytes,
-    };
+    });
     let wanted = wanted_for_error(&request.headers, &request.query);
     let audit_id = write::new_uid();
     let (user, outcome) = match enter(&api, &mut request) {
@@ -95,7 +95,7 @@ fn actions(request: &Request) -> Vec<Action<'_>> {
     vec![action]
 }
 
-async fn timed(api: &Arc<Api>, request: Request) -> Result<Answer, ApiError> {
+async fn timed(api: &Arc<Api>, request: Box<Request>) -> Result<Answer, ApiError> {
     if request.info.is_long_running() {
         return Box::pin(serve(api, request)).await;
     }
@@ -106,7 +106,7 @@ async fn timed(api: &Arc<Api>, request: Request) -> Result<Answer, ApiError> {
     }
 }
 
-async fn serve(api: &Arc<Api>, request: Request) -> Result<Answer, ApiError> {
+async fn serve(api: &Arc<Api>, request: Box<Request>) -> Result<Answer, ApiError> {
     if request.info.is_resource {
         return verbs::serve(api, request).await;
     }

@@ -2,10 +2,23 @@
 
 use serde_json::{Map, Value};
 
+/// What is at `pointer`; without `~` in it, as nearly always, it allocates nothing, unlike `Value::pointer`.
+#[must_use]
+pub fn at<'a>(object: &'a Value, pointer: &str) -> Option<&'a Value> {
+    if pointer.contains('~') {
+        return object.pointer(pointer);
+    }
+    pointer.split('/').skip(1).try_fold(object, |value, step| match value {
+        Value::Object(members) => members.get(step),
+        Value::Array(items) => step.parse::<usize>().ok().and_then(|index| items.get(index)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    })
+}
+
 /// Text at `pointer`; empty when missing or not text.
 #[must_use]
 pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    at(object, pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Text at `pointer`, or `missing` when it is absent or empty.
@@ -18,19 +31,19 @@ pub fn text_or<'a>(object: &'a Value, pointer: &str, missing: &'a str) -> &'a st
 /// Whole number at `pointer`; 0 when missing.
 #[must_use]
 pub fn number(object: &Value, pointer: &str) -> i64 {
-    object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
+    at(object, pointer).and_then(Value::as_i64).unwrap_or(0)
 }
 
 /// Truth value at `pointer`, when it is set.
 #[must_use]
 pub fn flag(object: &Value, pointer: &str) -> Option<bool> {
-    object.pointer(pointer).and_then(Value::as_bool)
+    at(object, pointer).and_then(Value::as_bool)
 }
 
 /// Elements at `pointer`; none when missing.
 #[must_use]
 pub fn items<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
-    object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    at(object, pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// Strings of the list at `pointer`.
@@ -42,7 +55,7 @@ pub fn texts<'a>(object: &'a Value, pointer: &str) -> Vec<&'a str> {
 /// Number of members of the map or list at `pointer`.
 #[must_use]
 pub fn count(object: &Value, pointer: &str) -> usize {
-    let Some(found) = object.pointer(pointer) else {
+    let Some(found) = at(object, pointer) else {
         return 0;
     };
     found.as_object().map(Map::len).or_else(|| found.as_array().map(Vec::len)).unwrap_or(0)
@@ -50,8 +63,7 @@ pub fn count(object: &Value, pointer: &str) -> usize {
 
 /// Key and text of each member of the map at `pointer`, in key order.
 pub fn pairs<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
-    object
-        .pointer(pointer)
+    at(object, pointer)
         .and_then(Value::as_object)
         .into_iter()
         .flatten()
@@ -61,13 +73,13 @@ pub fn pairs<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = (&'a 
 /// Whether something other than null is at `pointer`.
 #[must_use]
 pub fn present(object: &Value, pointer: &str) -> bool {
-    object.pointer(pointer).is_some_and(|found| !found.is_null())
+    at(object, pointer).is_some_and(|found| !found.is_null())
 }
 
 /// Number or text at `pointer` as text (Kubernetes' int-or-string and quantities).
 #[must_use]
 pub fn int_or_text(object: &Value, pointer: &str) -> Option<String> {
-    let found = object.pointer(pointer)?;
+    let found = at(object, pointer)?;
     found.as_str().map(str::to_owned).or_else(|| found.as_number().map(ToString::to_string))
 }
 

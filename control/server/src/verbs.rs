@@ -29,7 +29,7 @@ use crate::table::IncludeObject;
 ///
 /// # Errors
 /// What the client is told.
-pub async fn serve(api: &Arc<Api>, request: Request) -> Result<Answer, ApiError> {
+pub async fn serve(api: &Arc<Api>, request: Box<Request>) -> Result<Answer, ApiError> {
     let (warnings, deprecation) = (Arc::clone(&request.warnings), deprecation(&request));
     let answer = answer(api, request).await?;
     warnings.add(deprecation.map(str::to_owned));
@@ -45,7 +45,7 @@ fn deprecation(request: &Request) -> Option<&'static str> {
     }
 }
 
-async fn answer(api: &Arc<Api>, mut request: Request) -> Result<Answer, ApiError> {
+async fn answer(api: &Arc<Api>, mut request: Box<Request>) -> Result<Answer, ApiError> {
     let info = &request.info;
     let kind = Arc::clone(
         api.registry

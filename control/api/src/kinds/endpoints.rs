@@ -126,7 +126,7 @@ impl Strategy for EndpointSlice {
         true
     }
 
-    fn generation_fields(&self) -> &'static [&'static str] {
+    fn generation_fields(&self, _part: Part<'_>) -> &'static [&'static str] {
         &["addressType", "endpoints", "ports"]
     }
 

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::schema::canonical::zero;
 use crate::schema::{self, Empty, Field, ObjectType, Type};
 
 /// A printed value whose members keep their order.
@@ -163,27 +164,13 @@ fn value_of(ty: &Type, value: &Value) -> GoValue {
 
 /// What Go prints for a member that is not set: nil, or the zero of its type.
 fn absent(field: &Field) -> GoValue {
-    if matches!(field.empty, Empty::Keep | Empty::Null) {
-        return GoValue::Plain(Value::Null);
+    if let Type::Object(object) = &field.ty
+        && field.empty == Empty::Zero
+    {
+        return object_value(object.get(), &Value::Null);
     }
-    GoValue::Plain(match &field.ty {
-        Type::Object(object) if field.empty == Empty::Zero => return object_value(object.get(), &Value::Null),
-        Type::String => Value::from(""),
-        Type::Quantity => Value::from("0"),
-        Type::Int32 | Type::Int64 | Type::Double | Type::IntOrString => Value::from(0),
-        Type::Bool => Value::from(false),
-        Type::Bytes
-        | Type::Time
-        | Type::MicroTime
-        | Type::Raw
-        | Type::Object(_)
-        | Type::Map(_)
-        | Type::List(_)
-        | Type::WrappedList(_)
-        | Type::SchemaOrBool
-        | Type::SchemaOrArray
-        | Type::SchemaOrStrings => Value::Null,
-    })
+    let is_pointer = matches!(field.empty, Empty::Keep | Empty::Null) || matches!(field.ty, Type::Object(_));
+    GoValue::Plain(if is_pointer { Value::Null } else { zero(&field.ty) })
 }
 
 fn is_object_meta(field: &Field) -> bool {

@@ -122,6 +122,11 @@ impl Strategy for Pod {
         true
     }
 
+    fn generation_fields(&self, part: Part<'_>) -> &'static [&'static str] {
+        // A pod's node is part of its spec, but giving it one is no change of what was asked for.
+        if matches!(part, Part::Status | Part::Other("binding")) { &[] } else { &["spec"] }
+    }
+
     fn grace_period_seconds(&self, object: &Value, asked: Option<i64>) -> Option<i64> {
         let spec = |field: &str| object.get("spec").and_then(|s| s.get(field));
         let phase = object.get("status").and_then(|s| s.get("phase")).and_then(Value::as_str).unwrap_or_default();

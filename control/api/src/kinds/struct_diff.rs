@@ -26,13 +26,11 @@ pub(super) fn unified(old: &GoValue, new: &GoValue) -> String {
 fn lines_unified(old: &[String], new: &[String]) -> String {
     let mut text = String::new();
     for hunk in hunks(&changes(old, new)) {
-        let (Some((first, _)), Some((last, _))) = (hunk.first(), hunk.last()) else { continue };
-        let before = CONTEXT.min(first.start);
-        let (last_old, last_new) = hunk.last().map_or((0, 0), |(o, n)| (o.end, n.end));
-        let after = CONTEXT.min(old.len() - last.end).min(new.len() - last_new);
-        let olds = first.start - before..last_old + after;
-        let new_start = hunk.first().map_or(0, |(_, n)| n.start) - before;
-        let news = new_start..last_new + after;
+        let (Some((first_old, first_new)), Some((last_old, last_new))) = (hunk.first(), hunk.last()) else { continue };
+        let before = CONTEXT.min(first_old.start);
+        let after = CONTEXT.min(old.len() - last_old.end).min(new.len() - last_new.end);
+        let olds = first_old.start - before..last_old.end + after;
+        let news = first_new.start - before..last_new.end + after;
         text.push_str(&format!("@@ -{} +{} @@\n", range(&olds), range(&news)));
         let mut at = olds.start;
         for (removed, added) in &hunk {

@@ -35,7 +35,7 @@ impl Strategy for WebhookConfiguration {
         true
     }
 
-    fn generation_fields(&self) -> &'static [&'static str] {
+    fn generation_fields(&self, _part: Part<'_>) -> &'static [&'static str] {
         &["webhooks"]
     }
 

@@ -272,7 +272,7 @@ impl Strategy for PodTemplate {
         true
     }
 
-    fn generation_fields(&self) -> &'static [&'static str] {
+    fn generation_fields(&self, _part: Part<'_>) -> &'static [&'static str] {
         &["template"]
     }
 }

@@ -139,17 +139,21 @@ fn finalizers(list: &[&str], path: &Path) -> Vec<FieldError> {
 /// Rules of a change of metadata.
 #[must_use]
 pub fn validate_metadata_update(new: &Value, old: &Value) -> Vec<FieldError> {
+    fn field<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
+        match object.get("metadata").and_then(|m| m.get(name)) {
+            None | Some(Value::Null) => None,
+            Some(value) => Some(value),
+        }
+    }
     let path = Path::new("metadata");
     let mut errors = Vec::new();
-    let null = Value::Null;
-    let field =
-        |object: &'_ Value, name: &str| object.get("metadata").and_then(|m| m.get(name)).unwrap_or(&null).clone();
     for name in ["deletionGracePeriodSeconds", "deletionTimestamp"] {
-        let value = field(new, name);
-        if !value.is_null() && value != field(old, name) {
+        if let Some(value) = field(new, name)
+            && Some(value) != field(old, name)
+        {
             errors.push(FieldError::invalid(
                 &path.child(name),
-                &value,
+                value,
                 "field is immutable; may only be changed via deletion",
             ));
         }
@@ -173,7 +177,7 @@ pub fn validate_metadata_update(new: &Value, old: &Value) -> Vec<FieldError> {
     for name in ["name", "namespace", "uid", "creationTimestamp"] {
         let value = field(new, name);
         if value != field(old, name) {
-            let shown = if value.is_null() { Value::String(String::new()) } else { value };
+            let shown = value.cloned().unwrap_or_else(|| Value::String(String::new()));
             errors.push(FieldError::invalid(&path.child(name), &shown, "field is immutable"));
         }
     }

@@ -84,7 +84,6 @@ impl Registry {
         let (uid, suffix) = (write::new_uid(), write::name_suffix());
         let context = CreateContext { namespace, now: &now, uid: &uid, name_suffix: &suffix };
         object::prepare_create(kind, &mut object, &context)?;
-        super::kinds::after_prepare(kind, &mut object, &now);
         object::validate_create(kind, &object)?;
         options.warnings.add(kind.strategy.warnings(&object, None));
         let name = meta::name(&object).to_owned();
@@ -99,13 +98,13 @@ impl Registry {
         &self,
         target: &Target,
         attributes: &Attributes<'_>,
-        object: Value,
+        mut object: Value,
         options: &WriteOptions,
     ) -> Result<Shown, ApiError> {
         let name = attributes.name;
         let key = target.resource.key(attributes.namespace, name);
+        let asked = super::kinds::is_completed(&target.kind).then(|| object.clone());
         for _ in 0..ALLOCATION_TRIES {
-            let mut object = object.clone();
             let mut side = self.allocate(target, &mut object, None).await?;
             self.charge(attributes, &object, None, &mut side)?;
             if options.dry_run {
@@ -115,7 +114,7 @@ impl Registry {
                     None => Ok(Shown::Value(object)),
                 };
             }
-            let value = target.store(object);
+            let value = target.store(&mut object);
             let lease = if target.resource.kind.storage_prefix == "events" {
                 self.event_leases.lease().await?
             } else {
@@ -133,6 +132,9 @@ impl Registry {
             }
             // Somebody took an address or port, or charged a quota, between our choice and the write: choose again,
             // on what the caches know by then.
+            if let Some(asked) = &asked {
+                object.clone_from(asked);
+            }
             target.resource.cache.get(&key, Freshness::Latest).await?;
             if let Some(quotas) = self.stored("", "resourcequotas").filter(|_| !side.updates.is_empty()) {
                 quotas.resource.cache.get(&key, Freshness::Latest).await?;

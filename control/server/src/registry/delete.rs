@@ -123,7 +123,7 @@ impl Registry {
             let mut revision = object.revision;
             let mut marked = Arc::clone(object);
             if new != old {
-                let value = target.store(new);
+                let value = target.store(&mut new);
                 let answer = self.store.txn(Txn::update(key.clone(), revision, value.clone(), LeaseId::NONE)).await?;
                 if !answer.succeeded {
                     current = self.newest(target, answer.current())?;

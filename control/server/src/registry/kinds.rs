@@ -33,7 +33,7 @@ impl Registry {
         object: &mut Value,
         old: Option<&Value>,
     ) -> Result<SideWrites, ApiError> {
-        if is(&target.kind, "", "services") {
+        if is_completed(&target.kind) {
             return service::allocate(self, &self.ranges, object, old).await;
         }
         Ok(SideWrites::default())
@@ -51,10 +51,10 @@ impl Registry {
             .map_err(|r| r.answer(attributes.kind, attributes.name))?;
         let Some(quotas) = self.stored("", "resourcequotas") else { return Ok(()) };
         for charge in charges {
-            let quota = charge.quota;
+            let mut quota = charge.quota;
             let revision = meta::resource_version(&quota).parse().unwrap_or_default();
             let key = quotas.resource.key(meta::namespace(&quota), meta::name(&quota));
-            side.updates.push((key, revision, quotas.store(quota)));
+            side.updates.push((key, revision, quotas.store(&mut quota)));
         }
         Ok(())
     }
@@ -68,15 +68,9 @@ impl Registry {
     }
 }
 
-/// Sets the times that the kind's strategy, which knows no clock, left out: of the condition of a pod with scheduling gates.
-pub fn after_prepare(kind: &Kind, object: &mut Value, now: &str) {
-    if !is(kind, "", "pods") {
-        return;
-    }
-    let conditions = object.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
-    for condition in conditions.into_iter().flatten().filter_map(Value::as_object_mut) {
-        condition.entry("lastTransitionTime").or_insert_with(|| json!(now));
-    }
+/// Whether [`Registry::allocate`] fills in what such an object needs.
+pub(super) fn is_completed(kind: &Kind) -> bool {
+    is(kind, "", "services")
 }
 
 /// Takes over from the old object what an update may leave out.

@@ -104,15 +104,16 @@ impl Target {
         if self.is_stored_form() { value } else { conversion::convert(value, &self.kind) }
     }
 
-    /// The bytes to store for an object in the request's version.
+    /// The bytes to store for an object in the request's version; it loses its resource version.
     #[must_use]
-    pub fn store(&self, object: Value) -> Bytes {
-        let mut value = object;
-        if !self.is_stored_form() {
-            value = conversion::convert(value, &self.resource.kind);
-        }
-        skep_api::meta::metadata_mut(&mut value).remove("resourceVersion");
-        Bytes::from(skep_api::encode::to_json(&value))
+    pub fn store(&self, object: &mut Value) -> Bytes {
+        skep_api::meta::metadata_mut(object).remove("resourceVersion");
+        let bytes = if self.is_stored_form() {
+            skep_api::encode::to_json(object)
+        } else {
+            skep_api::encode::to_json(&conversion::convert(object.clone(), &self.resource.kind))
+        };
+        Bytes::from(bytes)
     }
 
     /// One object.

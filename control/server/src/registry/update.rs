@@ -87,7 +87,7 @@ impl Registry {
                     if options.dry_run {
                         return Ok(Shown::Value(new));
                     }
-                    let value = target.store(new);
+                    let value = target.store(&mut new);
                     let lease = self.kept_lease(target).await?;
                     let mut txn = Txn::update(key.clone(), object.revision, value.clone(), lease);
                     side.add_to(&mut txn);
@@ -110,7 +110,10 @@ impl Registry {
             };
             let answer = self.store.txn(txn).await?;
             if answer.succeeded {
-                return Ok(Shown::Object(self.decode(target, &value, answer.revision)?));
+                // Often the cache has read the object already.
+                let cached = target.resource.cache.peek(&key).filter(|cached| cached.revision == answer.revision);
+                let stored = cached.map_or_else(|| self.decode(target, &value, answer.revision), Ok)?;
+                return Ok(Shown::Object(stored));
             }
             current = self.newest(target, answer.current().filter(|item| item.key == key))?;
             is_live = true;
@@ -148,13 +151,6 @@ impl Registry {
         options.warnings.add(verdict.warnings);
         super::kinds::before_update(kind, part, &mut new, &old);
         object::prepare_update(kind, part, &mut new, &old);
-        if part == Part::Other("binding") {
-            // A pod's node is part of its spec, but giving it one is no change of what was asked for.
-            match old.pointer("/metadata/generation") {
-                Some(generation) => meta::metadata_mut(&mut new).insert("generation".to_owned(), generation.clone()),
-                None => meta::metadata_mut(&mut new).remove("generation"),
-            };
-        }
         object::validate_update(kind, part, &new, &old).map_err(|mut invalid| {
             // Both event APIs speak with the words of the core group.
             if kind.kind == "Event" {

@@ -86,8 +86,7 @@ pub fn now() -> String {
 /// A new UID.
 #[must_use]
 pub fn new_uid() -> String {
-    // The thread's generator is seeded by the system and asks it seldom.
-    uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()
+    uuid::Uuid::new_v4().to_string()
 }
 
 /// The end of a generated name: no vowels, so that no words appear.

@@ -22,7 +22,7 @@ use crate::status::ApiError;
 ///
 /// # Errors
 /// What the client is told.
-pub async fn serve(api: &Arc<Api>, mut request: Request, kind: &Arc<Kind>) -> Result<Answer, ApiError> {
+pub async fn serve(api: &Arc<Api>, mut request: Box<Request>, kind: &Arc<Kind>) -> Result<Answer, ApiError> {
     let target = api.registry.target_of(kind).ok_or_else(ApiError::unknown_resource)?;
     let (subresource, verb) = (request.info.subresource.clone(), request.info.verb.clone());
     // Proxies pass every method on; the others take the methods discovery lists.
