@@ -129,6 +129,18 @@ pub fn record_update(kind: &Kind, part: Part<'_>, old: Option<&Value>, new: &mut
     managed::write(new, entries);
 }
 
+/// Takes a field from all that set it by ordinary writes of the whole object.
+///
+/// For a field that is written through a subresource of another kind, in which upstream knows those writers no more (apimachinery
+/// `managedfields/scalehandler.go`, v1.34).
+pub fn disown(object: &mut Value, field: &[&str]) {
+    let Some(mut entries) = managed::read(object) else { return };
+    for (_, owned) in entries.iter_mut().filter(|(owner, _)| !owner.apply && owner.subresource.is_empty()) {
+        owned.set = std::mem::take(&mut owned.set).without_subtree(field);
+    }
+    managed::write(object, entries);
+}
+
 fn without_entries(mut object: Value) -> Value {
     managed::clear(&mut object);
     object

@@ -47,6 +47,17 @@ fn config_map(data: &Value) -> Value {
 }
 
 #[test]
+fn disowned_fields_stay_with_appliers() {
+    let mut live = None;
+    updated(&mut live, &config_map(&json!({"a": "1", "b": "1"})), "m1");
+    applied(&mut live, &config_map(&json!({"a": "1"})), "m2", false).expect("shares");
+    let mut object = live.take().expect("there");
+    disown(&mut object, &["data", "a"]);
+    live = Some(object);
+    assert_eq!(entries(&live), json!({"m1": {"f:data": {".": {}, "f:b": {}}}, "m2": {"f:data": {"f:a": {}}}}));
+}
+
+#[test]
 fn own_conflict_force_share_and_release() {
     let mut live = None;
     applied(&mut live, &config_map(&json!({"a": "1", "b": "1"})), "m1", false).expect("creates");

@@ -119,6 +119,7 @@ async fn write(api: &Arc<Api>, request: &mut Request, target: &Target) -> Result
         let now = write::now();
         let writer = options.writer(&api_version, &now);
         ownership::record_update(&target.kind, Part::Other("scale"), Some(old), &mut new, &writer);
+        ownership::disown(&mut new, &["spec", "replicas"]);
         Ok(new)
     };
     let preconditions = Preconditions {
