@@ -116,6 +116,9 @@ impl PodMap {
     /// Whether network policies are in that Kubernetes namespace, as far as the agent has said.
     pub(crate) fn has_policies(&self, namespace: &str) -> Result<bool, PodMapError> {
         let path = self.pins.map(policy_namespace::NAME);
+        if !path.exists() {
+            return Ok(false);
+        }
         let wrong = |source| PodMapError::Map { path: path.clone(), source };
         let map = MapData::from_pin(&path).and_then(Map::from_map_data).map_err(wrong)?;
         let map = HashMap::<_, PolicyNamespaceKey, u32>::try_from(map).map_err(wrong)?;
