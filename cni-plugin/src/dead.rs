@@ -4,7 +4,7 @@
 //! removes the namespace then, and calls no DEL. With the namespace went the device, which no attachment can do without: its
 //! addresses, entries and links serve nobody any more.
 
-use std::collections::HashSet;
+use nix::net::if_::if_nametoindex;
 
 use crate::address::Addresses;
 use crate::attachment::Attachment;
@@ -22,11 +22,8 @@ pub(crate) fn remove(
     node: &mut Netlink,
 ) -> Result<(), Failure> {
     let kept = addresses.all()?;
-    if kept.iter().all(|(attachment, _)| attachment == own) {
-        return Ok(());
-    }
-    let devices: HashSet<String> = veth::all(node)?.into_iter().map(|device| device.name).collect();
-    let gone = |attachment: &Attachment| attachment != own && !devices.contains(&attachment.device());
+    // Asked name by name: a list of all devices would wait for the lock that every ADD holds while it makes its own.
+    let gone = |attachment: &Attachment| attachment != own && if_nametoindex(attachment.device().as_str()).is_err();
     for (attachment, _) in kept.iter().filter(|(attachment, _)| gone(attachment)) {
         // An ADD reserves before it makes the device, and holds the lock until both are there.
         let Some(_lock) = addresses.try_lock(attachment)? else { continue };
