@@ -48,7 +48,8 @@ const NAMES_EVERY: Duration = Duration::from_millis(500);
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let client = client(&config).await?;
     let health = Arc::new(Health::default());
-    let mut agent = Agent::start(config, Arc::clone(&health))?;
+    let (is_published, policies) = tokio::sync::watch::channel(false);
+    let mut agent = Agent::start(config, Arc::clone(&health), policies)?;
     let (address, until) = (agent.config.healthz, stop.clone());
     let server = tokio::spawn(async move {
         // Services work without it: a taken port must not keep the node from serving.
@@ -56,8 +57,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
             tracing::error!(%address, "health is not served: {error}");
         }
     });
-    let policies =
-        tokio::spawn(enforce_policies(&agent.config, client.clone(), agent.policies.0.clone(), stop.clone()));
+    let policies = tokio::spawn(enforce_policies(&agent.config, client.clone(), is_published, stop.clone()));
     agent.work(&client, &stop).await;
     policies.abort();
     server.abort();
@@ -113,7 +113,7 @@ struct Agent {
     /// The programs serve; until then those of another layout version do.
     is_attached: bool,
     /// Whether the maps say what network policies do.
-    policies: (Sender<bool>, Receiver<bool>),
+    policies: Receiver<bool>,
     /// Devices that carry our programs.
     attached: Option<(u32, u32)>,
     /// Host-side veths of the pods that were there at the last audit: nobody is attaching programs to them now.
@@ -127,7 +127,7 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(config: Config, health: Arc<Health>) -> anyhow::Result<Self> {
+    fn start(config: Config, health: Arc<Health>, policies: Receiver<bool>) -> anyhow::Result<Self> {
         let datapath = Datapath::load(&config.pins)?;
         let maps = TypedMaps::open(&config.pins)?;
         let reconciler = Reconciler::restore(&maps)?;
@@ -144,7 +144,7 @@ impl Agent {
             objects: Objects::default(),
             health,
             is_attached: false,
-            policies: tokio::sync::watch::channel(false),
+            policies,
             attached: None,
             settled: BTreeSet::new(),
             nodes_due: false,
@@ -192,7 +192,7 @@ impl Agent {
                 _ = audit.tick() => self.audit().await,
                 () = until(retry_at) => { self.retry_at = None; self.round().await }
                 () = until(names_due) => { self.names_due = None; self.write_names() }
-                Ok(()) = self.policies.1.changed(), if !self.is_attached => self.round().await,
+                Ok(()) = self.policies.changed(), if !self.is_attached => self.round().await,
             }
         }
         if self.names_due.is_some() {
@@ -233,7 +233,7 @@ impl Agent {
         }
         self.reconciler.set_complete();
         self.sync_services();
-        let is_filled = !self.nodes_due && !self.reconciler.is_dirty() && *self.policies.1.borrow();
+        let is_filled = !self.nodes_due && !self.reconciler.is_dirty() && *self.policies.borrow();
         if !self.is_attached && is_filled {
             // The devices follow in the next round.
             match self.attach() {
@@ -384,7 +384,8 @@ impl Agent {
     }
 }
 
-async fn until(instant: Option<Instant>) {
+/// Waits for a moment, or for ever.
+pub(crate) async fn until(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
         None => std::future::pending().await,

@@ -14,9 +14,13 @@ pub fn service_port(service: &ObjectName, uid: &str, port_name: &str, protocol: 
         hash.update(part.as_bytes());
         hash.update([0]);
     }
+    number(hash)
+}
+
+/// The first 64 bits; never 0, which means "none" in every map.
+pub(crate) fn number(hash: Sha256) -> u64 {
     let digest = hash.finalize();
-    let first = digest.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
-    first.max(1)
+    digest.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte)).max(1)
 }
 
 #[cfg(test)]

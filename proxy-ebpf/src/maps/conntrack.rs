@@ -29,6 +29,18 @@ pub const OTHER_TIMEOUT_NS: u64 = 120_000_000_000;
 /// The longest of the above.
 pub const LONGEST_TIMEOUT_NS: u64 = TCP_TIMEOUT_NS;
 
+/// How long a flow of `protocol` lives without packets.
+#[must_use]
+pub const fn timeout_ns(protocol: u8, is_answered: bool, is_closing: bool) -> u64 {
+    if protocol != crate::protocol::TCP {
+        OTHER_TIMEOUT_NS
+    } else if !is_answered || is_closing {
+        TCP_HALF_OPEN_TIMEOUT_NS
+    } else {
+        TCP_TIMEOUT_NS
+    }
+}
+
 /// Key: the tuple of a packet as it arrives.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,12 +116,6 @@ impl ConntrackValue {
     /// How long an entry of `protocol` lives without packets.
     #[must_use]
     pub const fn timeout_ns(&self, protocol: u8) -> u64 {
-        if protocol != crate::protocol::TCP {
-            OTHER_TIMEOUT_NS
-        } else if self.flags & Self::ANSWERED == 0 || self.flags & Self::CLOSING != 0 {
-            TCP_HALF_OPEN_TIMEOUT_NS
-        } else {
-            TCP_TIMEOUT_NS
-        }
+        timeout_ns(protocol, self.flags & Self::ANSWERED != 0, self.flags & Self::CLOSING != 0)
     }
 }

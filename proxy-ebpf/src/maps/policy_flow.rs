@@ -1,7 +1,7 @@
 //! `POLICY_FLOWS`: flows of isolated pods which were allowed: their answers pass, and their next packets need no rules.
 //! Written by the packet programs, swept by the agent.
 
-use crate::packet::tuple::Tuple;
+use super::conntrack::{self, ConntrackKey};
 
 /// Name of the map, a hash without preallocation.
 pub const NAME: &str = "POLICY_FLOWS";
@@ -13,31 +13,8 @@ pub const INGRESS: u8 = 0;
 /// The pod is the one that calls.
 pub const EGRESS: u8 = 1;
 
-/// Key: the tuple of a packet from the caller, and which end's policy allowed it.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PolicyFlowKey {
-    tuple: Tuple,
-    protocol: u8,
-    direction: u8,
-    zero: u16,
-}
-map_type!(PolicyFlowKey, size = 40);
-
-impl PolicyFlowKey {
-    /// `protocol` by its IANA number, `direction` one of [`INGRESS`] and [`EGRESS`].
-    #[inline(always)]
-    #[must_use]
-    pub const fn new(tuple: Tuple, protocol: u8, direction: u8) -> Self {
-        Self { tuple, protocol, direction, zero: 0 }
-    }
-
-    /// IANA number of the protocol.
-    #[must_use]
-    pub const fn protocol(&self) -> u8 {
-        self.protocol
-    }
-}
+/// Key: the tuple of a packet from the caller; its kind is [`INGRESS`] or [`EGRESS`], which end's policy allowed it.
+pub type PolicyFlowKey = ConntrackKey;
 
 /// Value.
 #[repr(C)]
@@ -61,13 +38,6 @@ impl PolicyFlowValue {
     /// How long a flow of `protocol` lives without packets.
     #[must_use]
     pub const fn timeout_ns(&self, protocol: u8) -> u64 {
-        use super::conntrack::{OTHER_TIMEOUT_NS, TCP_HALF_OPEN_TIMEOUT_NS, TCP_TIMEOUT_NS};
-        if protocol != crate::protocol::TCP {
-            OTHER_TIMEOUT_NS
-        } else if self.flags & Self::ANSWERED == 0 || self.flags & Self::CLOSING != 0 {
-            TCP_HALF_OPEN_TIMEOUT_NS
-        } else {
-            TCP_TIMEOUT_NS
-        }
+        conntrack::timeout_ns(protocol, self.flags & Self::ANSWERED != 0, self.flags & Self::CLOSING != 0)
     }
 }

@@ -38,26 +38,29 @@ fn egress(ctx: &TcContext) -> Result<Verdict, DropReason> {
     };
     let is_known = conntrack::services_are_translated()
         && matches!(service_translate::known_flow(ctx, &mut packet)?, Translated::Yes);
-    if forward::pod(packet.destination).is_none() {
-        let mut way = forward::beyond(ctx, packet.destination)?;
-        if !is_known && matches!(way, Way::Elsewhere) {
-            match service_translate::to_service(ctx, &mut packet)? {
-                Translated::Yes => way = forward::beyond(ctx, packet.destination)?,
-                Translated::No => {}
-                Translated::Refused(reason) => {
-                    let bytes = ctx.len();
-                    let verdict = refuse::answer(ctx, &packet, reason)?;
-                    finish::count(reason, bytes);
-                    return Ok(verdict);
+    let receiver = match forward::pod(packet.destination) {
+        Some(pod) => pod,
+        None => {
+            let mut way = forward::beyond(ctx, packet.destination)?;
+            if !is_known && matches!(way, Way::Elsewhere) {
+                match service_translate::to_service(ctx, &mut packet)? {
+                    Translated::Yes => way = forward::beyond(ctx, packet.destination)?,
+                    Translated::No => {}
+                    Translated::Refused(reason) => {
+                        let bytes = ctx.len();
+                        let verdict = refuse::answer(ctx, &packet, reason)?;
+                        finish::count(reason, bytes);
+                        return Ok(verdict);
+                    }
                 }
             }
+            if !matches!(way, Way::PodOfThisNode) {
+                policy::check(ctx, &packet, &pod, End::Sender)?;
+                return Ok(if let Way::Go(verdict) = way { verdict } else { Verdict::Pass });
+            }
+            forward::pod(packet.destination).ok_or(DropReason::NoSuchPod)?
         }
-        if !matches!(way, Way::PodOfThisNode) {
-            policy::check(ctx, &packet, &pod, End::Sender)?;
-            return Ok(if let Way::Go(verdict) = way { verdict } else { Verdict::Pass });
-        }
-    }
-    let receiver = forward::pod(packet.destination).ok_or(DropReason::NoSuchPod)?;
+    };
     // Nobody is kept from himself.
     if receiver.ifindex() != ifindex {
         policy::check(ctx, &packet, &pod, End::Sender)?;

@@ -3,18 +3,19 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::stream::{BoxStream, StreamExt as _};
-use futures::{FutureExt as _, future};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::networking::v1 as networking;
 use kube::Client;
 use kube::runtime::watcher;
 use skep_proxy_ebpf::pins::PinDirectory;
 use tokio::sync::watch::Sender;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{Cluster, Namespace, Pod, Policy, Publisher, tables};
+use crate::agent::until;
 use crate::datapath::typed_maps::{MapError, TypedMaps, sweep};
 use crate::watch::{Kind, Step, stream};
 
@@ -101,13 +102,6 @@ pub async fn run(
                 Err(error) => agent.tell(&error),
             }
         }
-    }
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(instant) => sleep_until(instant).await,
-        None => future::pending().await,
     }
 }
 

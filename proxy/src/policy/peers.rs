@@ -10,6 +10,8 @@ use kube::core::{Selector, SelectorExt as _};
 use sha2::{Digest as _, Sha256};
 use skep_proxy_ebpf::maps::identity::{ANYBODY, IdentityKey};
 
+use crate::ids;
+
 use super::objects::{Block, Labels, NamedPort, Pod};
 
 /// A set of addresses.
@@ -163,6 +165,5 @@ pub(super) fn hash<I: IntoIterator<Item: AsRef<[u8]>>>(parts: I) -> u64 {
         hash.update(u64::try_from(part.as_ref().len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(part.as_ref());
     }
-    let digest = hash.finalize();
-    digest.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte)).max(1)
+    ids::number(hash)
 }

@@ -83,6 +83,13 @@ impl Policed {
         node.maps.policy_generation.put(&0, &generation).unwrap();
     }
 
+    /// A Service of the first node.
+    fn serves(&self, frontend: SocketAddr, backend: SocketAddr) {
+        for (number, protocol) in [(1, Protocol::Tcp), (2, Protocol::Udp)] {
+            self.cluster.nodes[0].service(number, frontend, protocol, &[backend]);
+        }
+    }
+
     fn answers(&self, from: &str, to: SocketAddr) {
         assert_eq!(reached(from, to), [true, true], "{from} to {to}; {}", self.cluster.drops());
     }
@@ -264,13 +271,9 @@ fn services_are_judged_by_their_backends() {
     // The client's answers come back although it is isolated itself.
     let shut = ("x", json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
     policed.apply(&[shut, from_a(&json!([{"to": [y], "ports": [{"port": PORT}, {"port": PORT, "protocol": "UDP"}]}]))]);
-    for (number, protocol) in [(1, Protocol::Tcp), (2, Protocol::Udp)] {
-        policed.cluster.nodes[0].service(number, frontend, protocol, &[far]);
-    }
+    policed.serves(frontend, far);
     policed.answers(&from, frontend);
-    for (number, protocol) in [(1, Protocol::Tcp), (2, Protocol::Udp)] {
-        policed.cluster.nodes[0].service(number, frontend, protocol, &[near]);
-    }
+    policed.serves(frontend, near);
     policed.is_silent(&from, frontend);
 }
 
